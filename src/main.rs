@@ -1,0 +1,3 @@
+//! The `smelt` binary.
+
+fn main() {}

@@ -1,0 +1,6 @@
+//! What the data engineer writes, read into a checked and located tree. Knows FHIR, no database.
+
+pub mod diagnostic;
+pub mod source;
+pub mod tree;
+pub mod yaml;
