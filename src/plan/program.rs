@@ -81,6 +81,10 @@ pub enum ScopeRows {
         stream: u16,
         /// Columns compared, in order of the ordering. Empty for scope 0.
         key: Vec<KeyColumn>,
+        /// False: rows whose key is less than the enclosing row's belong to nobody; they are skipped and counted.
+        /// True: the statement joins the parents, so every row belongs to one, in the parents' own order; a key that
+        /// differs belongs to a later parent.
+        joined: bool,
     },
     /// Elements of array columns of the enclosing scope's row, side by side: slot n of this scope reads element i
     /// of the array in `arrays[n]`.
@@ -236,7 +240,7 @@ pub enum Op {
     Put {
         /// The slot.
         from: SlotRef,
-        /// Index of the writer in the op's own table is not needed: writers are small and inline.
+        /// How its bytes become JSON.
         writer: Writer,
         /// Wrap in quotes (a number where FHIR wants a string).
         quoted: bool,
