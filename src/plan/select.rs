@@ -4,6 +4,8 @@
 
 use std::fmt::Write as _;
 
+use super::split::{Range, SplitColumn};
+
 /// A statement with its parameters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement {
@@ -27,6 +29,14 @@ pub fn quote_ident(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
+/// A quoted text literal. Only names that stand in a mapping file (steps into a json document) are rendered this
+/// way; values of a request are parameters.
+pub fn quote_literal(text: &str) -> String {
+    let quoted = text.replace('\'', "''");
+    // Without a backslash the literal reads the same whatever `standard_conforming_strings` says.
+    if text.contains('\\') { format!("E'{}'", quoted.replace('\\', "\\\\")) } else { format!("'{quoted}'") }
+}
+
 /// Shape of one stream's statement: what is selected and how it is ordered.
 /// [`statement`] adds the filters and the split of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +51,8 @@ pub struct StreamPlan {
     pub order: Vec<String>,
     /// How rows of a list relate to the rows that make the resources; `None` for stream 0.
     pub parent: Option<ParentLink>,
+    /// The expression that holds the split column here, if this stream has it.
+    pub split: Option<String>,
 }
 
 /// A list's tie to the driving rows.
@@ -73,27 +85,42 @@ impl Filter {
     }
 }
 
-/// The statement that reads `stream` for the driving rows that pass `filter`.
-pub fn statement(stream: &StreamPlan, filter: &Filter) -> Statement {
-    let mut text = format!("select {}\nfrom {}", stream.columns.join(", "), stream.from);
+/// The statement that reads `stream` for the driving rows that pass `filter` and lie in `range` of the split column.
+pub fn statement(stream: &StreamPlan, filter: &Filter, range: &Range, split: Option<&SplitColumn>) -> Statement {
     let mut conditions = stream.conditions.clone();
+    let mut driving = filter.conditions.clone();
+    let mut params = filter.params.clone();
+    let split = split.filter(|_| !range.is_whole());
+    // A list that holds the split column itself is cut by it; else it follows the driving rows it belongs to.
+    let follows = stream.split.is_none() || stream.parent.is_none();
+    if let Some(split) = split.filter(|_| follows) {
+        let expression = stream.split.clone().unwrap_or_else(|| format!("q.{}", quote_ident(&split.name)));
+        let (condition, values) = range.condition(&expression, &split.kind, params.len() + 1);
+        driving.push(condition);
+        params.extend(values.into_iter().map(Param::Text));
+    }
     match &stream.parent {
-        None => conditions.extend(filter.conditions.iter().cloned()),
-        Some(link) if link.always || !filter.conditions.is_empty() => {
+        None => conditions.append(&mut driving),
+        Some(link) if link.always || !driving.is_empty() => {
             let mut inner = format!("select {} from {}", link.key.join(", "), link.from);
-            if !filter.conditions.is_empty() {
-                let _ = write!(inner, " where {}", filter.conditions.join(" and "));
+            if !driving.is_empty() {
+                let _ = write!(inner, " where {}", driving.join(" and "));
             }
             conditions.push(format!("({}) in ({inner})", link.columns.join(", ")));
         }
-        Some(_) => {}
+        Some(_) => params.clear(),
     }
+    if let (Some(split), Some(expression), false) = (split, &stream.split, follows) {
+        let (condition, values) = range.condition(expression, &split.kind, params.len() + 1);
+        conditions.push(condition);
+        params.extend(values.into_iter().map(Param::Text));
+    }
+    let mut text = format!("select {}\nfrom {}", stream.columns.join(", "), stream.from);
     if !conditions.is_empty() {
         let _ = write!(text, "\nwhere {}", conditions.join("\n  and "));
     }
     if !stream.order.is_empty() {
         let _ = write!(text, "\norder by {}", stream.order.join(", "));
     }
-    let used = stream.parent.as_ref().is_none_or(|_| text.contains('$'));
-    Statement { text, params: if used { filter.params.clone() } else { Vec::new() } }
+    Statement { text, params }
 }
