@@ -24,6 +24,8 @@ fn commit_makes_visible<S: Sink>(sink: &S, visible: &impl Fn() -> Visible) {
     file.write(b"two\n").unwrap();
     assert_eq!(file.raw_bytes(), 8);
     assert_eq!(visible().unwrap_or_default(), [], "visible before commit");
+    file.seal().unwrap();
+    assert_eq!(visible().unwrap_or_default(), [], "visible when sealed");
     let stored = file.commit().unwrap();
     assert_eq!((stored.name.as_str(), stored.raw_bytes), ("a.ndjson", 8));
     if let Some(files) = visible() {
@@ -42,6 +44,11 @@ fn drop_leaves_nothing<S: Sink>(sink: &S, visible: &impl Fn() -> Visible) {
     let before = visible();
     let mut file = sink.create("dropped", Codec::None).unwrap();
     file.write(&vec![0; 1 << 20]).unwrap();
+    drop(file);
+    assert_eq!(visible(), before);
+    let mut file = sink.create("sealed", Codec::Gzip).unwrap();
+    file.write(b"x").unwrap();
+    file.seal().unwrap();
     drop(file);
     assert_eq!(visible(), before);
 }

@@ -56,19 +56,27 @@ impl Sink for LocalSink {
         self.names.claim(&name)?;
         self.journal.add(&name)?;
         let path = self.directory.join(&name);
-        let part = Part::create(self.directory.join(part_name(&name)))?;
+        let (part, file) = Part::create(self.directory.join(part_name(&name)))?;
         let failed = |error| SinkError::io("start writing", &path, error);
-        let target = part.file.try_clone().map_err(failed)?;
-        let compressor = Compressor::new(codec, Digested::new(target)).map_err(failed)?;
+        let compressor = Compressor::new(codec, Digested::new(file)).map_err(failed)?;
         let (orders, received) = sync_channel(CHUNKS - 2);
         let (used, unused) = sync_channel(CHUNKS);
-        let writer = Writer { directory: self.directory.clone(), path: path.clone(), part, compressor };
+        let writer = Writer { path: path.clone(), part, compressor };
         let thread = thread::Builder::new()
             .name("smelt-file".to_owned())
             .spawn(move || writer.run(&received, &used))
             .map_err(failed)?;
         let chunk = Vec::with_capacity(CHUNK);
-        Ok(LocalFile { name, path, raw_bytes: 0, chunk, made: 1, unused, running: Some((orders, thread)) })
+        Ok(LocalFile {
+            name,
+            path,
+            raw_bytes: 0,
+            chunk,
+            made: 1,
+            unused,
+            running: Some((orders, thread)),
+            sealed: None,
+        })
     }
 
     fn finish(&self) -> Result<(), SinkError> {
@@ -76,14 +84,21 @@ impl Sink for LocalSink {
     }
 }
 
-/// What the writer thread is told. The channel closing without `Commit` means: drop the file.
+/// What the writer thread is told. The channel closing without `Seal` means: drop the file.
 enum Order {
     Write(Vec<u8>),
-    Commit,
+    Seal,
 }
 
-/// Stored size and SHA-256, once committed.
-type Written = Option<(u64, String)>;
+/// A whole and durable file, still under its hidden name; dropped, it is removed.
+#[derive(Debug)]
+struct Sealed {
+    part: Part,
+    bytes: u64,
+    sha256: String,
+}
+
+type Written = Option<Sealed>;
 type Running = (SyncSender<Order>, JoinHandle<Result<Written, SinkError>>);
 
 /// A file of a [`LocalSink`].
@@ -98,8 +113,9 @@ pub struct LocalFile {
     made: usize,
     /// Chunks that come back from the writer thread.
     unused: Receiver<Vec<u8>>,
-    /// None after an error.
+    /// None once sealed, or after an error.
     running: Option<Running>,
+    sealed: Option<Sealed>,
 }
 
 impl LocalFile {
@@ -154,11 +170,20 @@ impl SinkFile for LocalFile {
         self.raw_bytes
     }
 
+    fn seal(&mut self) -> Result<(), SinkError> {
+        if self.sealed.is_none() {
+            let last = std::mem::take(&mut self.chunk);
+            self.send(Order::Write(last))?;
+            self.send(Order::Seal)?;
+            self.sealed = Some(self.join()?.ok_or_else(|| self.broken())?);
+        }
+        Ok(())
+    }
+
     fn commit(mut self) -> Result<StoredFile, SinkError> {
-        let last = std::mem::take(&mut self.chunk);
-        self.send(Order::Write(last))?;
-        self.send(Order::Commit)?;
-        let (bytes, sha256) = self.join()?.ok_or_else(|| self.broken())?;
+        self.seal()?;
+        let Some(Sealed { part, bytes, sha256 }) = self.sealed.take() else { return Err(self.broken()) };
+        part.rename(&self.path)?;
         let name = std::mem::take(&mut self.name);
         Ok(StoredFile { name, bytes, raw_bytes: self.raw_bytes, sha256: Some(sha256) })
     }
@@ -176,7 +201,6 @@ impl Drop for LocalFile {
 
 /// The writer thread's half of a file.
 struct Writer {
-    directory: PathBuf,
     path: PathBuf,
     part: Part,
     compressor: Compressor<Digested<File>>,
@@ -192,44 +216,47 @@ impl Writer {
                     // Fails only when the file was dropped; then the next receive ends the loop.
                     let _ = used.try_send(chunk);
                 }
-                Ok(Order::Commit) => return self.commit().map(Some),
+                Ok(Order::Seal) => return self.seal().map(Some),
                 Err(_) => return Ok(None),
             }
         }
     }
 
-    fn commit(self) -> Result<(u64, String), SinkError> {
+    fn seal(self) -> Result<Sealed, SinkError> {
+        let Self { path, part, compressor } = self;
         let failed = |action| move |error| (action, error);
-        let Self { directory, path, mut part, compressor } = self;
-        let stored = (|| {
+        let written = (|| {
             let (file, bytes, sha256) = compressor.finish().map_err(failed("write"))?.into_parts();
             file.sync_all().map_err(failed("sync"))?;
-            fs::rename(&part.path, &path).map_err(failed("rename to"))?;
             Ok((bytes, sha256))
-        })()
-        .map_err(|(action, error)| SinkError::io(action, &path, error))?;
-        part.renamed = true;
-        sync_directory(&directory)?;
-        Ok(stored)
+        })();
+        let (bytes, sha256) = written.map_err(|(action, error)| SinkError::io(action, &path, error))?;
+        Ok(Sealed { part, bytes, sha256 })
     }
 }
 
-/// The file under its hidden name; removed unless it was renamed.
+/// A file's hidden name; the file is removed unless it was renamed.
+#[derive(Debug)]
 struct Part {
     path: PathBuf,
-    file: File,
     renamed: bool,
 }
 
 impl Part {
-    fn create(path: PathBuf) -> Result<Self, SinkError> {
+    fn create(path: PathBuf) -> Result<(Self, File), SinkError> {
         let file = OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(0o600)
             .open(&path)
             .map_err(|error| SinkError::io("create", &path, error))?;
-        Ok(Self { path, file, renamed: false })
+        Ok((Self { path, renamed: false }, file))
+    }
+
+    fn rename(mut self, path: &Path) -> Result<(), SinkError> {
+        fs::rename(&self.path, path).map_err(|error| SinkError::io("rename to", path, error))?;
+        self.renamed = true;
+        path.parent().map_or(Ok(()), sync_directory)
     }
 }
 
@@ -354,9 +381,9 @@ mod tests {
     fn a_full_disk_names_the_file_and_is_told_at_the_latest_by_commit() {
         let writer = |path: &str| {
             let file = OpenOptions::new().write(true).open("/dev/full").unwrap();
-            let part = Part { path: PathBuf::from(path), file: file.try_clone().unwrap(), renamed: true };
+            let part = Part { path: PathBuf::from(path), renamed: true };
             let compressor = Compressor::new(Codec::None, Digested::new(file)).unwrap();
-            Writer { directory: PathBuf::new(), path: PathBuf::from(path), part, compressor }
+            Writer { path: PathBuf::from(path), part, compressor }
         };
         let (orders, received) = sync_channel(CHUNKS - 2);
         let (used, unused) = sync_channel(CHUNKS);
@@ -369,6 +396,7 @@ mod tests {
             made: 1,
             unused,
             running: Some((orders, thread)),
+            sealed: None,
         };
         let error = (0..10)
             .find_map(|_| file.write(&vec![b'x'; CHUNK]).err())

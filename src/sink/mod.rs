@@ -44,7 +44,11 @@ pub trait SinkFile: Send {
     /// Bytes written so far, before compression.
     fn raw_bytes(&self) -> u64;
 
-    /// Makes the file durable, then visible.
+    /// Makes the file durable and ends its writing, without making it visible: files of one export are committed
+    /// together, when all of them are whole. Writing afterwards is an error.
+    fn seal(&mut self) -> Result<(), SinkError>;
+
+    /// Makes the file durable if it is not sealed yet, then visible.
     fn commit(self) -> Result<StoredFile, SinkError>;
 }
 

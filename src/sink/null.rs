@@ -39,6 +39,10 @@ impl SinkFile for NullFile {
         self.bytes
     }
 
+    fn seal(&mut self) -> Result<(), SinkError> {
+        Ok(())
+    }
+
     /// Nothing is compressed, so the stored size is said to be the raw one.
     fn commit(self) -> Result<StoredFile, SinkError> {
         Ok(StoredFile { name: self.name, bytes: self.bytes, raw_bytes: self.bytes, sha256: None })
