@@ -82,7 +82,7 @@ impl Emitter {
         for Patch(at) in patch {
             match &mut self.ops[at].0 {
                 Op::Jump { to } | Op::JumpUnless { to, .. } | Op::JumpIfKept { to } | Op::Each { end: to, .. } => {
-                    *to = here
+                    *to = here;
                 }
                 _ => debug_assert!(false, "only jumps are patched"),
             }

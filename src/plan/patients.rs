@@ -60,10 +60,8 @@ pub fn compartment(pack: &Pack, mapping: &Mapping, catalog: &Catalog) -> Compart
         let mut found = Vec::new();
         references(&mapping.root, &steps, &mut found);
         for refers in found {
-            let makes_patient = pack
-                .mappings
-                .iter()
-                .any(|target| target.name == refers.mapping && target.resource_type == "Patient");
+            let makes_patient =
+                pack.mappings.iter().any(|target| target.name == refers.mapping && target.resource_type == "Patient");
             if let ([Arg::Column(ColumnRef { up: 0, name, json, .. })], true) = (refers.args.as_slice(), makes_patient)
                 && json.is_empty()
                 && let Some(column) = typed(name)

@@ -444,7 +444,8 @@ pub enum TextPart {
     Apply(crate::mapping::tree::Function, SlotRef, Writer),
     /// A choice.
     When(TextTest, Vec<TextPart>, Vec<TextPart>),
-    /// Rendered by the handlebars crate: template source and its columns (name as written, slot, writer).
+    /// Rendered by the handlebars crate: template source and its columns (name in the context, slot, writer). A parent
+    /// row's column is called `../name`; a json column is a document in the context, any other its FHIR text.
     Render(String, Vec<(String, SlotRef, Writer)>),
 }
 

@@ -2,7 +2,9 @@
 
 use super::bind::from_item;
 use super::select::{Filter, Param, Statement, quote_ident};
-use crate::mapping::tree::{Arg, ColumnRef, Expr, ItemKind, Mapping, Object, Pack, Part, Refers, RowsKind, Text, Value};
+use crate::mapping::tree::{
+    Arg, ColumnRef, Expr, ItemKind, Mapping, Object, Pack, Part, Refers, RowsKind, Text, Value,
+};
 
 /// Counts the keys that occur more than once among the driving rows, and those with a NULL.
 ///

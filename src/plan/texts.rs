@@ -91,7 +91,7 @@ impl Lower<'_> {
                         };
                         if let Some(writer) = writer {
                             let (slot, _) = self.slot_of(&found, None);
-                            slots.push((column.name.clone(), slot, writer));
+                            slots.push((format!("{}{}", "../".repeat(column.up.into()), column.name), slot, writer));
                         }
                     }
                     out.push(TextPart::Render(template.clone(), slots));
