@@ -172,7 +172,7 @@ pub struct Predicate {
 }
 
 /// A condition over slots, in SQL's three-valued logic.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum PredicateTest {
     /// All.
     And(Vec<PredicateTest>),
@@ -297,6 +297,11 @@ pub enum Op {
         required: Option<u16>,
         /// What a missing required part does: reject the resource, else take back the part around it.
         reject: bool,
+    },
+    /// Goes on at `to` if the part closed last was kept (a choice whose member holds a list).
+    JumpIfKept {
+        /// Op index.
+        to: u32,
     },
     /// Loads the first row of a scope that belongs to the current row; none: goes on at `end`.
     Each {
