@@ -257,6 +257,7 @@ impl<'a> Lower<'a> {
         let stream = self.streams.len() as u16;
         let nested = path.len() > 1;
         let mut plan = StreamPlan {
+            rows: name,
             from: from_item(&list.rows, "l"),
             columns: Vec::new(),
             reads: Vec::new(),
