@@ -313,6 +313,7 @@ impl ArrayText<'_> {
         Some(())
     }
 
+    #[expect(clippy::option_option, reason = "not an element, NULL, or a text")]
     fn element(&mut self) -> Option<Option<String>> {
         let quoted = self.eat('"');
         let mut text = String::new();
@@ -348,7 +349,7 @@ mod tests {
     fn hex_of(kind: &str, text: &str) -> String {
         let mut out = Vec::new();
         match binary(&PgKind::from_sql_name(kind), text, &mut out) {
-            Ok(()) => out.iter().map(|byte| format!("{byte:02x}")).collect(),
+            Ok(()) => out.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}")),
             Err(_) => "error".to_owned(),
         }
     }
