@@ -129,13 +129,11 @@ fn trimmed(field: &Name) -> Name {
     // Only a field that stands in the file as it is can have a narrower place.
     let same = (field.span.end - field.span.start) as usize == field.text.len();
     let start = field.text.len() - field.text.trim_start().len();
-    let span = match same {
-        true => Span {
-            start: field.span.start + start as u32,
-            end: field.span.start + (start + text.len()) as u32,
-            ..field.span
-        },
-        false => field.span,
+    let end = start + text.len();
+    let span = if same {
+        Span { start: field.span.start + start as u32, end: field.span.start + end as u32, ..field.span }
+    } else {
+        field.span
     };
     Name { text: text.to_owned(), span }
 }
@@ -233,13 +231,12 @@ impl<'a> Builder<'a> {
 
 /// Runs `set` the first time, reports a second one.
 fn once(seen: &mut Option<Span>, span: Span, message: &str, out: &mut Vec<Diagnostic>, set: impl FnOnce()) {
-    match *seen {
-        Some(first) => out.push(Diagnostic::error("M503", span, message).also(first, "first here")),
-        None => {
-            *seen = Some(span);
-            set();
-        }
+    if let Some(first) = *seen {
+        out.push(Diagnostic::error("M503", span, message).also(first, "first here"));
+        return;
     }
+    *seen = Some(span);
+    set();
 }
 
 /// The meaning of `!word`.

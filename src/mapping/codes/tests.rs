@@ -11,10 +11,8 @@ fn aliases() -> Aliases {
 fn read(path: &str, text: &str) -> (Option<CodeMap>, String) {
     let (mut sources, mut out) = (Sources::default(), Vec::new());
     let source = sources.add(path, text);
-    let map = match path.ends_with("json") {
-        true => concept_map("m", source, text, &aliases(), &mut out),
-        false => csv("m", source, text, &aliases(), &mut out),
-    };
+    let read = if path.starts_with("m.json") || path.ends_with("/m.json") { concept_map } else { csv };
+    let map = read("m", source, text, &aliases(), &mut out);
     (map, render::text(&out, &sources, false))
 }
 
