@@ -1,6 +1,6 @@
 //! Code maps (§2.8): CSV, or a FHIR ConceptMap as JSON.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::diagnostic::{Diagnostic, nearest};
 use super::project::{self, UNMAPPED, is_absolute_uri};
@@ -147,12 +147,14 @@ struct Builder<'a> {
     /// Places of the `*` row and of the row with an empty source.
     other: Option<Span>,
     empty: Option<Span>,
+    /// Systems already reported: one mistake, however many rows share it.
+    unknown: HashSet<String>,
 }
 
 impl<'a> Builder<'a> {
     fn new(name: &str, source: SourceId, aliases: &'a Aliases) -> Self {
         let map = CodeMap { name: name.to_owned(), source, rows: Vec::new(), empty: None, other: None };
-        Self { aliases, map, listed: HashMap::new(), other: None, empty: None }
+        Self { aliases, map, listed: HashMap::new(), other: None, empty: None, unknown: HashSet::new() }
     }
 
     fn add(&mut self, row: Row, out: &mut Vec<Diagnostic>) {
@@ -212,12 +214,15 @@ impl<'a> Builder<'a> {
     }
 
     /// An alias's URI, or the absolute URI itself.
-    fn system(&self, system: &Name, out: &mut Vec<Diagnostic>) -> Option<String> {
+    fn system(&mut self, system: &Name, out: &mut Vec<Diagnostic>) -> Option<String> {
         if let Some(uri) = self.aliases.get(&system.text) {
             return Some(uri.clone());
         }
         if is_absolute_uri(&system.text) {
             return Some(system.text.clone());
+        }
+        if !self.unknown.insert(system.text.clone()) {
+            return None;
         }
         let error = Diagnostic::error("M209", system.span, format!("`{}` is neither a URI nor an alias", system.text))
             .label("the code's system");

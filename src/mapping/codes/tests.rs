@@ -66,7 +66,7 @@ fn mistakes_in_csv() {
         "a,b\nM,male",
         "source,code,source\nM,male,x",
         "source,system,code,dispaly\nM,snomed,1,x",
-        "source,system,code,display\nM,snomed,1\nN,snomed,2,x,y\nO,snomed,,x\nP,snomd,3,x\nQ,http,4,x",
+        "source,system,code,display\nM,snomed,1\nN,snomed,2,x,y\nO,snomed,,x\nP,snomd,3,x\nQ,http,4,x\nR,snomd,5,x",
         "source,code\nM,!text\n*,!txt\n*,!omit\n*,!same\n,a\n,b\n M,c\nN,d\nN,d",
         "source,code\n\"M,male\n",
     ]
