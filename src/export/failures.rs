@@ -1,12 +1,10 @@
 //! What went wrong with rows, added up: for the report, and as OperationOutcomes for the person with the files.
 //! Nothing here knows a cell value.
 
-use std::collections::BTreeMap;
-
-use crate::bulk::report::{Counts, IdProof, MappingReport};
-use crate::encode::Report;
+use crate::bulk::report::{IdProof, MappingReport};
+use crate::encode::{Rejection, Report};
 use crate::fhir::outcome::{Issue, IssueType, OperationOutcome, Severity};
-use crate::plan::program::{Program, ScopeRows};
+use crate::plan::program::Program;
 
 /// One OperationOutcome per rejected resource of a type up to here, then a summary (O-05).
 const MAX_ROW_OUTCOMES: usize = 1_000;
@@ -14,55 +12,19 @@ const MAX_ROW_OUTCOMES: usize = 1_000;
 /// What happened to the rows of one mapping, over all its splits.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Tally {
-    pub(super) rows: u64,
-    pub(super) emitted: u64,
-    pub(super) rejected: u64,
+    pub(super) counts: Report,
     pub(super) deleted: Option<u64>,
     pub(super) seconds: f64,
-    sites: BTreeMap<u16, u64>,
-    orphans: BTreeMap<u16, u64>,
-    adjusted: u64,
-    /// (site, resource id if it could be made), bounded.
-    rejections: Vec<(u16, Option<String>)>,
 }
 
 impl Tally {
-    /// Adds what an encoder has counted.
-    pub(super) fn add(&mut self, report: Report) {
-        self.rows += report.rows_read;
-        self.emitted += report.emitted;
-        self.rejected += report.rejected;
-        self.adjusted += report.dst_adjusted;
-        for (site, count) in report.sites {
-            *self.sites.entry(site).or_default() += count;
-        }
-        for (stream, count) in report.orphans {
-            *self.orphans.entry(stream).or_default() += count;
-        }
-        for rejection in report.rejections {
-            if self.rejections.len() < MAX_ROW_OUTCOMES {
-                self.rejections.push((rejection.site, rejection.id));
-            }
-        }
-    }
-
     /// Adds another tally of the same mapping.
     pub(super) fn merge(&mut self, other: Self) {
-        self.rows += other.rows;
-        self.emitted += other.emitted;
-        self.rejected += other.rejected;
-        self.adjusted += other.adjusted;
-        self.seconds += other.seconds;
-        for (site, count) in other.sites {
-            *self.sites.entry(site).or_default() += count;
-        }
-        for (stream, count) in other.orphans {
-            *self.orphans.entry(stream).or_default() += count;
-        }
-        self.rejections.extend(other.rejections);
+        self.counts.merge(other.counts);
         // The same outcomes whatever worker met them first.
-        self.rejections.sort_by(|left, right| (&left.1, left.0).cmp(&(&right.1, right.0)));
-        self.rejections.truncate(MAX_ROW_OUTCOMES);
+        self.counts.rejections.sort_by(|left, right| (&left.id, left.site).cmp(&(&right.id, right.site)));
+        self.counts.rejections.truncate(MAX_ROW_OUTCOMES);
+        self.seconds += other.seconds;
         if let Some(deleted) = other.deleted {
             *self.deleted.get_or_insert_default() += deleted;
         }
@@ -73,34 +35,32 @@ impl Tally {
         let mut report = MappingReport {
             mapping: mapping.to_owned(),
             resource_type: program.resource_type.clone(),
-            rows: self.rows,
-            emitted: self.emitted,
-            rejected: self.rejected,
-            filtered: 0,
+            rows: self.counts.rows_read,
+            emitted: self.counts.emitted,
+            rejected: self.counts.rejected,
             deleted: self.deleted,
             id_proof,
             updated,
             seconds: self.seconds,
-            adjusted_times: self.adjusted,
             ..MappingReport::default()
         };
-        for (number, count) in &self.sites {
+        for (number, counts) in &self.counts.sites {
             let Some(site) = program.sites.get(*number as usize) else { continue };
-            let (counts, key): (&mut Counts, &String) = match site.code {
-                "R206" => (&mut report.dropped_by_path, &site.path),
-                "R501" => (&mut report.unmapped_by_map, site.name.as_ref().unwrap_or(&site.path)),
-                _ => (&mut report.invalid_by_path, &site.path),
-            };
-            *counts.entry(key.clone()).or_default() += count;
-        }
-        for (site, _) in &self.rejections {
-            if let Some(site) = program.sites.get(*site as usize) {
-                *report.rejected_by_path.entry(site.path.clone()).or_default() += 1;
+            let map = site.name.as_ref().unwrap_or(&site.path);
+            report.adjusted_times += counts.adjusted;
+            for (paths, key, count) in [
+                (&mut report.rejected_by_path, &site.path, counts.rejected),
+                (&mut report.dropped_by_path, &site.path, counts.dropped),
+                (&mut report.invalid_by_path, &site.path, counts.invalid),
+                (&mut report.unmapped_by_map, map, counts.unmapped),
+            ] {
+                if count > 0 {
+                    *paths.entry(key.clone()).or_default() += count;
+                }
             }
         }
-        for (stream, count) in &self.orphans {
-            let name = stream_name(program, *stream);
-            *report.orphans_by_list.entry(name).or_default() += count;
+        for (stream, count) in self.counts.orphans.iter().enumerate().filter(|(_, count)| **count > 0) {
+            report.orphans_by_list.insert(format!("list {stream}"), *count);
         }
         report
     }
@@ -113,8 +73,8 @@ impl Tally {
             count += 1;
         };
         let kind = &program.resource_type;
-        for (number, id) in &self.rejections {
-            let Some(site) = program.sites.get(*number as usize) else { continue };
+        for Rejection { site, id } in &self.counts.rejections {
+            let Some(site) = program.sites.get(*site as usize) else { continue };
             let subject = id.as_ref().map_or_else(|| format!("a {kind} without an id"), |id| format!("{kind}/{id}"));
             let issue = Issue::new(Severity::Error, issue_type(site.code))
                 .details(format!("1 row of {kind} was not exported"))
@@ -122,38 +82,40 @@ impl Tally {
                 .expression(site.path.clone());
             line(OperationOutcome::new(issue));
         }
-        let more = self.rejected.saturating_sub(self.rejections.len() as u64);
+        let more = self.counts.rejected.saturating_sub(self.counts.rejections.len() as u64);
         if more > 0 {
             let issue = Issue::new(Severity::Error, IssueType::Processing)
                 .details(format!("{more} more rows of {kind} were not exported"));
             line(OperationOutcome::new(issue));
         }
-        for (number, count) in &self.sites {
+        for (number, counts) in &self.counts.sites {
             let Some(site) = program.sites.get(*number as usize) else { continue };
-            let text = match site.code {
-                "R206" => format!("{count} parts of {kind} were not written: {} was empty", site.path),
-                "R501" => {
-                    let map = site.name.as_deref().unwrap_or("a code map");
-                    format!("{count} values of {} are not in code map {map}", site.path)
+            let path = &site.path;
+            let map = site.name.as_deref().unwrap_or("its code map");
+            let distinct = self.counts.distinct_unmapped(*number);
+            for (count, text) in [
+                (counts.dropped, format!("{} parts were not written: {path} was empty", counts.dropped)),
+                (counts.invalid, format!("{} values of {path} could not be written and were left out", counts.invalid)),
+                (
+                    counts.unmapped,
+                    format!("{} rows, {distinct} distinct values of {path} are not in code map {map}", counts.unmapped),
+                ),
+                (
+                    counts.adjusted,
+                    format!("{} local times of {path} fall into a change of the clocks", counts.adjusted),
+                ),
+            ] {
+                if count > 0 {
+                    let issue = Issue::new(Severity::Warning, IssueType::Incomplete)
+                        .details(text)
+                        .diagnostics(site.code)
+                        .expression(path.clone());
+                    line(OperationOutcome::new(issue));
                 }
-                _ => format!("{count} values of {} could not be written and were left out", site.path),
-            };
-            let issue = Issue::new(Severity::Warning, IssueType::Incomplete)
-                .details(text)
-                .diagnostics(site.code)
-                .expression(site.path.clone());
-            line(OperationOutcome::new(issue));
+            }
         }
         count
     }
-}
-
-fn stream_name(program: &Program, stream: u16) -> String {
-    program
-        .scopes
-        .iter()
-        .position(|scope| matches!(scope.rows, ScopeRows::Stream { stream: own, .. } if own == stream))
-        .map_or_else(|| stream.to_string(), |scope| format!("list {scope}"))
 }
 
 fn issue_type(code: &str) -> IssueType {

@@ -2,10 +2,13 @@
 //!
 //! It knows no HTTP and no command line; progress is read by whoever shows it, and a token stops it.
 
-// mod failures;
+mod failures;
+mod patients;
+pub mod prepare;
 pub mod progress;
-// mod run;
+mod proofs;
+mod run;
 mod spill;
-// mod worker;
+mod worker;
 
-// pub use run::{ExportError, ExportOptions, Exported, export};
+pub use run::{ExportError, ExportOptions, Exported, export};

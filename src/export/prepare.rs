@@ -94,7 +94,7 @@ fn refused(rows: &Rows, mapping: &str, rejection: &Rejection) -> Diagnostic {
     };
     let mut diagnostic =
         Diagnostic::error("M302", span, format!("PostgreSQL cannot {what}: {}", rejection.message))
-            .label(format!("{} {}", rejection.sqlstate, rejection.condition));
+            .label(format!("SQLSTATE {}", rejection.sqlstate));
     if let Some(hint) = &rejection.hint {
         diagnostic = diagnostic.note(format!("PostgreSQL suggests: {hint}"));
     }

@@ -374,7 +374,7 @@ async fn plan<'a>(
     let patients = if request.patients.is_empty() {
         None
     } else {
-        Some(super::patients::keys(&session, prepared, &request.patients, options.chunk_bytes).await?)
+        Some(super::patients::keys(&session, prepared, &request.patients).await?)
     };
     let mut notices = Vec::new();
     let mut parts: Vec<Part<'a>> = Vec::new();
@@ -493,7 +493,7 @@ struct Finish<'a, S> {
 
 impl<S: Sink> Finish<'_, S> {
     fn commit(&mut self, files: Vec<WholeFile<S::File>>) -> Result<(), ExportError> {
-        for WholeFile { resource_type, deletes, count, raw_bytes: _, file } in files {
+        for WholeFile { resource_type, deletes, count, file } in files {
             let stored = file.commit()?;
             let resource_type = if deletes { "Bundle".to_owned() } else { resource_type };
             let entry = self.entry(resource_type, count, &stored);

@@ -1,5 +1,6 @@
 //! One worker: a thread with a runtime and sessions of its own. It claims a split, reads, encodes, writes, rolls files.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -10,7 +11,7 @@ use super::ExportError;
 use super::failures::Tally;
 use super::progress::Progress;
 use super::spill::Spill;
-use crate::encode::{Encoder, Limits, Output, Step};
+use crate::encode::{Encoder, Limits, Output, Spill as SpillOrder, Step};
 use crate::plan::program::Compiled;
 use crate::plan::select::{Filter, statement};
 use crate::plan::split::Range;
@@ -55,7 +56,6 @@ pub(super) struct WholeFile<F> {
     pub(super) resource_type: String,
     pub(super) deletes: bool,
     pub(super) count: u64,
-    pub(super) raw_bytes: u64,
     pub(super) file: F,
 }
 
@@ -80,7 +80,8 @@ pub(super) fn work<S: Sink>(shared: &Shared<'_, S>) -> Result<Done<S::File>, Exp
             sessions: Vec::new(),
             open: HashMap::new(),
             done: Done { files: Vec::new(), tallies: HashMap::new() },
-            output: Output::default(),
+            output: Output::new(),
+            buffer: Vec::new(),
             spare: Vec::new(),
         };
         tokio::select! {
@@ -101,6 +102,8 @@ struct Worker<'a, S: Sink> {
     open: HashMap<(String, bool), OpenFile<S::File>>,
     done: Done<S::File>,
     output: Output,
+    /// Its memory takes turns with the output's.
+    buffer: Vec<u8>,
     spare: Vec<RowBatch>,
 }
 
@@ -111,8 +114,9 @@ impl<S: Sink> Worker<'_, S> {
             let Some(task) = task else { break };
             self.task(&task).await?;
         }
-        for ((resource_type, deletes), open) in std::mem::take(&mut self.open) {
-            self.close(resource_type, deletes, open)?;
+        let open: Vec<(String, bool)> = self.open.keys().cloned().collect();
+        for (kind, deletes) in open {
+            self.close(&kind, deletes)?;
         }
         Ok(())
     }
@@ -152,7 +156,7 @@ impl<S: Sink> Worker<'_, S> {
         self.drain(task, &mut encoder, &mut tally, &mut spill)?;
         tally.seconds = started.elapsed().as_secs_f64();
         if task.deletes {
-            tally = Tally { deleted: Some(tally.emitted), ..Tally::default() };
+            tally = Tally { deleted: Some(tally.counts.emitted), ..Tally::default() };
         } else {
             self.shared.progress.finish(&program.resource_type);
         }
@@ -180,7 +184,7 @@ impl<S: Sink> Worker<'_, S> {
         Ok(rows)
     }
 
-    /// Moves what the encoder has made to the file, or to the spill while a resource is open.
+    /// Moves what the encoder has made to the file, and what is open and large to the spill.
     fn drain(
         &mut self,
         task: &Task,
@@ -189,24 +193,64 @@ impl<S: Sink> Worker<'_, S> {
         spill: &mut Spill,
     ) -> Result<(), ExportError> {
         let report = encoder.report();
-        let program = &task.compiled.program;
-        let count = report.emitted;
-        let key = (program.resource_type.clone(), task.deletes);
+        let kind = &task.compiled.program.resource_type;
         let mut written = 0;
-        // TODO(protocol)
-        let _ = (spill, &key, count, &mut written);
-        if !task.deletes {
-            self.shared.progress.add(&program.resource_type, report.rows_read, report.rejected, written);
+        while let Some(order) = self.output.spill() {
+            match order {
+                SpillOrder::Cut(len) => spill.cut(len)?,
+                SpillOrder::Whole(len) => {
+                    let open = self.file(kind, task.deletes)?;
+                    spill.drain::<ExportError>(|bytes| Ok(open.file.write(bytes)?))?;
+                    written += len;
+                }
+            }
         }
-        tally.add(report);
+        let settled = self.output.take_settled(std::mem::take(&mut self.buffer));
+        if settled.resources > 0 {
+            let open = self.file(kind, task.deletes)?;
+            open.file.write(&settled.bytes)?;
+            open.count += settled.resources;
+            written += settled.bytes.len() as u64;
+            if open.file.raw_bytes() >= self.shared.file_bytes {
+                self.close(kind, task.deletes)?;
+            }
+        }
+        self.buffer = settled.bytes;
+        if self.output.open_len() >= self.shared.chunk_bytes {
+            self.buffer = self.output.take_open(std::mem::take(&mut self.buffer));
+            spill.push(&self.buffer)?;
+        }
+        if !task.deletes {
+            self.shared.progress.add(kind, report.rows_read, report.rejected, written);
+        }
+        tally.counts.merge(report);
         Ok(())
     }
 
-    fn close(&mut self, resource_type: String, deletes: bool, open: OpenFile<S::File>) -> Result<(), ExportError> {
-        let OpenFile { mut file, count } = open;
-        file.seal()?;
-        let raw_bytes = file.raw_bytes();
-        self.done.files.push(WholeFile { resource_type, deletes, count, raw_bytes, file });
+    /// The open file of a type; a new one gets the type's next number.
+    fn file(&mut self, kind: &str, deletes: bool) -> Result<&mut OpenFile<S::File>, ExportError> {
+        let key = (kind.to_owned(), deletes);
+        match self.open.entry(key) {
+            Entry::Occupied(open) => Ok(open.into_mut()),
+            Entry::Vacant(free) => {
+                let base = if deletes { "deleted" } else { kind };
+                let number = {
+                    let mut files = self.shared.files.lock().unwrap_or_else(PoisonError::into_inner);
+                    let number = files.entry(base.to_owned()).or_default();
+                    *number += 1;
+                    *number
+                };
+                let file = self.shared.sink.create(&format!("{base}.{number:04}.ndjson"), self.shared.codec)?;
+                Ok(free.insert(OpenFile { file, count: 0 }))
+            }
+        }
+    }
+
+    fn close(&mut self, kind: &str, deletes: bool) -> Result<(), ExportError> {
+        if let Some(OpenFile { mut file, count }) = self.open.remove(&(kind.to_owned(), deletes)) {
+            file.seal()?;
+            self.done.files.push(WholeFile { resource_type: kind.to_owned(), deletes, count, file });
+        }
         Ok(())
     }
 }

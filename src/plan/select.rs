@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use super::split::{Range, SplitColumn};
 
 /// A statement with its parameters.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Statement {
     /// SQL with `$1`, `$2`, …
     pub text: String,
@@ -123,30 +123,6 @@ pub fn statement(stream: &StreamPlan, filter: &Filter, range: &Range, split: Opt
         let _ = write!(text, "\norder by {}", stream.order.join(", "));
     }
     Statement { text, params }
-}
-
-/// One statement with the values of its parameters.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Statement {
-    /// SQL. `$1` stands for the first parameter and is cast where another type is wanted:
-    /// `updated_at > $1::text::timestamptz`.
-    pub text: String,
-    /// Values of `$1`, `$2`, …
-    pub params: Vec<Param>,
-}
-
-/// The value of a parameter. There are only texts: the server reads every other type from its text form.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Param {
-    /// `text`.
-    Text(String),
-    /// `text[]`.
-    TextArray(Vec<String>),
-}
-
-/// `name` as a quoted SQL identifier. The only place where identifiers are quoted.
-pub fn quote_ident(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 #[cfg(test)]

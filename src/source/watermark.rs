@@ -37,6 +37,15 @@ pub enum MarginReason {
     Replica,
 }
 
+impl fmt::Display for Watermark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact => f.write_str("exact"),
+            Self::Margin { reason } => reason.fmt(f),
+        }
+    }
+}
+
 impl fmt::Display for MarginReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
