@@ -245,10 +245,7 @@ mod tests {
                 pack_digest: "ab".to_owned(),
             },
             request: Request { types: Vec::new(), since: None, until: None, patient_count: None, workers: 2 },
-            watermark: Watermark {
-                transaction_time: "2026-01-01T00:00:00Z".to_owned(),
-                quality: "exact".to_owned(),
-            },
+            watermark: Watermark { transaction_time: "2026-01-01T00:00:00Z".to_owned(), quality: "exact".to_owned() },
             timings: Timings { plan_seconds: 0.1, export_seconds: 1.0 },
             mappings: vec![
                 mapping("labs", "Observation", 10, 1),

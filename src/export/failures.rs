@@ -31,7 +31,13 @@ impl Tally {
     }
 
     /// The mapping's lines of the report.
-    pub(super) fn report(&self, mapping: &str, program: &Program, id_proof: IdProof, updated: Option<String>) -> MappingReport {
+    pub(super) fn report(
+        &self,
+        mapping: &str,
+        program: &Program,
+        id_proof: IdProof,
+        updated: Option<String>,
+    ) -> MappingReport {
         let mut report = MappingReport {
             mapping: mapping.to_owned(),
             resource_type: program.resource_type.clone(),

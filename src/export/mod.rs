@@ -2,13 +2,16 @@
 //!
 //! It knows no HTTP and no command line; progress is read by whoever shows it, and a token stops it.
 
+mod drive;
 mod failures;
 mod patients;
-pub mod prepare;
-pub mod progress;
+mod prepare;
+mod progress;
 mod proofs;
 mod run;
 mod spill;
 mod worker;
 
+pub use prepare::{Prepared, learn, prepare};
+pub use progress::Counting;
 pub use run::{ExportError, ExportOptions, Exported, export};

@@ -26,11 +26,7 @@ impl PatientKeys {
 }
 
 /// Finds the keys of the patients asked for.
-pub(super) async fn keys(
-    session: &Session,
-    prepared: &Prepared,
-    ids: &[String],
-) -> Result<PatientKeys, ExportError> {
+pub(super) async fn keys(session: &Session, prepared: &Prepared, ids: &[String]) -> Result<PatientKeys, ExportError> {
     let mut missing: BTreeSet<&String> = ids.iter().collect();
     let mut found = PatientKeys::default();
     for mapping in prepared.pack.mappings.iter().filter(|mapping| mapping.resource_type == "Patient") {
@@ -61,5 +57,9 @@ pub(super) async fn keys(
             found.by_mapping.entry(mapping.name.clone()).or_default().push(key);
         }
     }
-    if missing.is_empty() { Ok(found) } else { Err(ExportError::UnknownPatients(missing.into_iter().cloned().collect())) }
+    if missing.is_empty() {
+        Ok(found)
+    } else {
+        Err(ExportError::UnknownPatients(missing.into_iter().cloned().collect()))
+    }
 }

@@ -31,10 +31,7 @@ pub struct Prepared {
 /// # Errors
 ///
 /// What the connection gives; a query that PostgreSQL refuses is a diagnostic.
-pub async fn learn(
-    session: &Session,
-    pack: &Pack,
-) -> Result<(Catalog, Vec<String>, Vec<Diagnostic>), SourceError> {
+pub async fn learn(session: &Session, pack: &Pack) -> Result<(Catalog, Vec<String>, Vec<Diagnostic>), SourceError> {
     let mut catalog = Catalog::default();
     let mut skipped: Vec<String> = Vec::new();
     let mut diagnostics = Vec::new();
@@ -92,9 +89,8 @@ fn refused(rows: &Rows, mapping: &str, rejection: &Rejection) -> Diagnostic {
         RowsKind::Sql(_) => "prepare this query",
         RowsKind::Table { .. } => "read this table",
     };
-    let mut diagnostic =
-        Diagnostic::error("M302", span, format!("PostgreSQL cannot {what}: {}", rejection.message))
-            .label(format!("SQLSTATE {}", rejection.sqlstate));
+    let mut diagnostic = Diagnostic::error("M302", span, format!("PostgreSQL cannot {what}: {}", rejection.message))
+        .label(format!("SQLSTATE {}", rejection.sqlstate));
     if let Some(hint) = &rejection.hint {
         diagnostic = diagnostic.note(format!("PostgreSQL suggests: {hint}"));
     }
@@ -112,9 +108,7 @@ fn place(sql: &SqlText, position: usize) -> Option<Span> {
     let column = byte - before.rfind('\n').map_or(0, |at| at + 1);
     let start = *sql.line_starts.get(line)? as usize + column;
     let word = sql.text.get(byte..)?;
-    let length = word
-        .find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '.' | '"' | '$')))
-        .unwrap_or(word.len())
-        .max(1);
+    let length =
+        word.find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '.' | '"' | '$'))).unwrap_or(word.len()).max(1);
     Some(Span::new(sql.source, start, start + length))
 }

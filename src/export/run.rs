@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::failures::Tally;
 use super::prepare::Prepared;
-use super::progress::Progress;
+use super::progress::Counting;
 use super::proofs::{self, Proofs};
 use super::worker::{Done, Shared, Task, WholeFile, work};
 use crate::bulk::manifest::{Manifest, ManifestExtension, ManifestFile, Stored};
@@ -145,7 +145,7 @@ pub fn export<S: Sink>(
     request: &ExportRequest,
     options: &ExportOptions,
     sink: &S,
-    progress: &Progress,
+    progress: &Counting,
     cancel: &CancellationToken,
 ) -> Result<Exported, ExportError> {
     let began = Instant::now();
@@ -193,7 +193,7 @@ pub fn export<S: Sink>(
         queue: Mutex::new(VecDeque::from(queue)),
         progress,
         cancel: stop.clone(),
-        files: Mutex::new(HashMap::new()),
+        numbers: Mutex::new(HashMap::new()),
         codec: options.codec,
         file_bytes: options.file_bytes,
         chunk_bytes: options.chunk_bytes,
@@ -203,9 +203,10 @@ pub fn export<S: Sink>(
         let (ended, mut results) = tokio::sync::mpsc::unbounded_channel();
         for number in 0..options.workers.max(1) {
             let (ended, shared) = (ended.clone(), &shared);
-            let spawned = std::thread::Builder::new().name(format!("smelt-worker-{number}")).spawn_scoped(scope, move || {
-                let _ = ended.send(work(shared));
-            });
+            let spawned =
+                std::thread::Builder::new().name(format!("smelt-worker-{number}")).spawn_scoped(scope, move || {
+                    let _ = ended.send(work(shared));
+                });
             if let Err(error) = spawned {
                 stop.cancel();
                 return Err(ExportError::Runtime(error));
@@ -268,7 +269,8 @@ pub fn export<S: Sink>(
             }
         }
     }
-    let mut finish = Finish { sink, options, output: Vec::new(), deleted: Vec::new(), outcome: Vec::new(), files: Vec::new() };
+    let mut finish =
+        Finish { sink, options, output: Vec::new(), deleted: Vec::new(), outcome: Vec::new(), files: Vec::new() };
     finish.commit(whole)?;
     finish.outcomes(&parts, &tallies, std::mem::take(&mut notices))?;
     let transaction_time = FhirInstant::from_unix_micros(snapshot.transaction_time())
@@ -391,10 +393,13 @@ async fn plan<'a>(
                     filter::keys(&mut filter, &[column], patients.of(target.as_deref()));
                 }
                 Compartment::Outside => {
-                    notices.push(notice(IssueType::Informational, &format!(
-                        "{} of mapping {} is outside the patient compartment and was not exported",
-                        mapping.resource_type, mapping.name
-                    )));
+                    notices.push(notice(
+                        IssueType::Informational,
+                        &format!(
+                            "{} of mapping {} is outside the patient compartment and was not exported",
+                            mapping.resource_type, mapping.name
+                        ),
+                    ));
                     continue;
                 }
                 Compartment::Unknown => {
@@ -406,10 +411,13 @@ async fn plan<'a>(
             }
         }
         if !changed.is_empty() && mapping.header.updated.is_none() {
-            notices.push(notice(IssueType::Informational, &format!(
-                "mapping {} has no `updated` column: its {} resources were exported whole, whatever their age",
-                mapping.name, mapping.resource_type
-            )));
+            notices.push(notice(
+                IssueType::Informational,
+                &format!(
+                    "mapping {} has no `updated` column: its {} resources were exported whole, whatever their age",
+                    mapping.name, mapping.resource_type
+                ),
+            ));
         }
         if request.since.is_some() && mapping.header.deleted.is_some() {
             if let Some(found) = tombstones(pack, mapping, &prepared.sources, catalog, &changed) {

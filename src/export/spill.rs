@@ -67,7 +67,12 @@ mod tests {
         spill.cut(600_000).unwrap();
         spill.push(b"end").unwrap();
         let mut out = Vec::new();
-        spill.drain::<io::Error>(|bytes| { out.extend_from_slice(bytes); Ok(()) }).unwrap();
+        spill
+            .drain::<io::Error>(|bytes| {
+                out.extend_from_slice(bytes);
+                Ok(())
+            })
+            .unwrap();
         assert_eq!(out, [&text[..600_000], b"end"].concat());
         assert_eq!(spill.len(), 0);
         spill.push(b"x").unwrap();

@@ -326,8 +326,7 @@ fn texts(row: &Row) -> Result<Vec<Option<String>>, SourceError> {
 }
 
 fn text(row: &Row, n: usize, column: &tokio_postgres::Column) -> Result<Option<String>, SourceError> {
-    let refused =
-        || SourceError::NotText { column: column.name().to_owned(), kind: column.type_().name().to_owned() };
+    let refused = || SourceError::NotText { column: column.name().to_owned(), kind: column.type_().name().to_owned() };
     let Raw(field) = row.try_get(n).map_err(|error| SourceError::running(&error))?;
     let Some(field) = field else { return Ok(None) };
     let of = column.type_();

@@ -291,8 +291,7 @@ async fn probe(config: &Config, tls: &MakeRustlsConnect, target: &Target) -> Res
 }
 
 async fn bare(config: &Config, tls: &MakeRustlsConnect, target: &Target) -> Result<Client, SourceError> {
-    let (client, connection) =
-        config.connect(tls.clone()).await.map_err(|error| connect_error(target, &error))?;
+    let (client, connection) = config.connect(tls.clone()).await.map_err(|error| connect_error(target, &error))?;
     tokio::spawn(drive(connection, None));
     Ok(client)
 }

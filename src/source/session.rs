@@ -82,14 +82,8 @@ impl Session {
             Err(_gone) => return Err(SourceError::Ended),
         }
         let import = snapshot.as_ref().map(|snapshot| snapshot.import());
-        let shared = Shared {
-            requests,
-            state: AtomicU8::new(IDLE),
-            stop,
-            cancel,
-            tls: source.tls(),
-            _snapshot: snapshot,
-        };
+        let shared =
+            Shared { requests, state: AtomicU8::new(IDLE), stop, cancel, tls: source.tls(), _snapshot: snapshot };
         let session = Self { shared: Arc::new(shared) };
         if let Some(import) = import {
             session.script(&import).await.map_err(|error| match error {
