@@ -29,6 +29,9 @@ Exit codes: 0 done, 1 the pack has errors, 2 wrong usage, 4 database unreachable
 /// What `smelt` can do. The documentation of a command's arguments is its help text.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    Export(ExportArgs),
+    Validate(ValidateArgs),
+    Preview(PreviewArgs),
     Explain(ExplainArgs),
     Completions(CompletionsArgs),
 }
@@ -102,7 +105,10 @@ pub struct ExportArgs {
     /// Store files compressed by Zstandard
     #[arg(long)]
     pub zstd: bool,
-    /// Read and map everything and count it, but store no file
+    /// Count the references that point to a resource that is not there; one question to the database per reference
+    #[arg(long)]
+    pub check_references: bool,
+    /// Print the statements, ranges and expected rows of the export, and read nothing
     #[arg(long)]
     pub dry_run: bool,
 }

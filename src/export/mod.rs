@@ -4,6 +4,7 @@
 
 mod drive;
 mod failures;
+mod look;
 mod patients;
 mod prepare;
 mod progress;
@@ -12,6 +13,7 @@ mod run;
 mod spill;
 mod worker;
 
+pub use look::{Preview, dry_run, preview};
 pub use prepare::{Prepared, learn, prepare};
 pub use progress::Counting;
 pub use run::{ExportError, ExportOptions, Exported, export};

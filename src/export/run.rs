@@ -20,7 +20,6 @@ use crate::encode::EncodeError;
 use crate::fhir::instant::Instant as FhirInstant;
 use crate::fhir::outcome::{Issue, IssueType, OperationOutcome, Severity};
 use crate::mapping::tree::Mapping;
-use crate::plan::catalog::Catalog;
 use crate::plan::compile::tombstones;
 use crate::plan::filter::{self, Changed};
 use crate::plan::patients::{Compartment, compartment};
@@ -123,12 +122,12 @@ pub enum ExportError {
 }
 
 /// One mapping's part in the run.
-struct Part<'a> {
+pub(super) struct Part<'a> {
     mapping: &'a Mapping,
-    compiled: Arc<Compiled>,
-    filter: Arc<Filter>,
-    estimate: u64,
-    ranges: Vec<Range>,
+    pub(super) compiled: Arc<Compiled>,
+    pub(super) filter: Arc<Filter>,
+    pub(super) estimate: u64,
+    pub(super) ranges: Vec<Range>,
 }
 
 /// Runs an export into `sink`. Blocks; `runtime` is the caller's own and drives the snapshot's connection meanwhile.
@@ -273,9 +272,7 @@ pub fn export<S: Sink>(
         Finish { sink, options, output: Vec::new(), deleted: Vec::new(), outcome: Vec::new(), files: Vec::new() };
     finish.commit(whole)?;
     finish.outcomes(&parts, &tallies, std::mem::take(&mut notices))?;
-    let transaction_time = FhirInstant::from_unix_micros(snapshot.transaction_time())
-        .map(|instant| instant.to_string())
-        .unwrap_or_default();
+    let transaction_time = instant(snapshot.transaction_time());
     let computed = request.since.is_some()
         && prepared.compiled.iter().any(|compiled| {
             prepared.pack.mappings.iter().any(|m| m.name == compiled.mapping && m.header.deleted.is_some())
@@ -346,16 +343,60 @@ fn version_text(number: u32) -> String {
     format!("{}.{}", number / 10_000, number % 10_000)
 }
 
-struct Planned<'a> {
+pub(super) struct Planned<'a> {
     snapshot: Snapshot,
-    parts: Vec<Part<'a>>,
+    pub(super) parts: Vec<Part<'a>>,
     deletes: Vec<Task>,
-    notices: Vec<OperationOutcome>,
+    pub(super) notices: Vec<OperationOutcome>,
     proofs: Proofs,
 }
 
+impl Planned<'_> {
+    /// The snapshot's `transactionTime` as a FHIR instant.
+    pub(super) fn transaction_time(&self) -> String {
+        instant(self.snapshot.transaction_time())
+    }
+}
+
+/// A FHIR instant; microseconds are rounded down to milliseconds, so that nothing is lost between two exports.
+fn instant(micros: i64) -> String {
+    FhirInstant::from_unix_micros(micros).map(|instant| instant.to_string()).unwrap_or_default()
+}
+
+/// The rows of one mapping that a request without bounds on time wants.
+pub(super) async fn restrict(
+    session: &Session,
+    prepared: &Prepared,
+    compiled: &Compiled,
+    request: &ExportRequest,
+) -> Result<Filter, ExportError> {
+    let (pack, catalog) = (&prepared.pack, &prepared.catalog);
+    let zone = pack.project.timezone.as_deref().unwrap_or("UTC");
+    let Some(mapping) = pack.mappings.iter().find(|mapping| mapping.name == compiled.mapping) else {
+        return Ok(Filter::default());
+    };
+    let Some(rows) = catalog.rows.get(&mapping.name) else { return Ok(Filter::default()) };
+    let mut filter = filter::wanted(mapping, rows, &Changed::default(), zone);
+    if !request.patients.is_empty() {
+        let patients = super::patients::keys(session, prepared, &request.patients).await?;
+        match compartment(pack, mapping, catalog) {
+            Compartment::Self_ { column } => filter::keys(&mut filter, &[column], patients.of(Some(&mapping.name))),
+            Compartment::Column { column, mapping: target } => {
+                filter::keys(&mut filter, &[column], patients.of(target.as_deref()));
+            }
+            Compartment::Outside | Compartment::Unknown => {
+                return Err(ExportError::PatientsNotApplicable {
+                    mapping: mapping.name.clone(),
+                    why: "no column of it holds the key of a patient",
+                });
+            }
+        }
+    }
+    Ok(filter)
+}
+
 /// Everything that is decided before the first row moves.
-async fn plan<'a>(
+pub(super) async fn plan<'a>(
     source: &Source,
     prepared: &'a Prepared,
     request: &ExportRequest,
@@ -555,9 +596,4 @@ impl<S: Sink> Finish<'_, S> {
         }
         Ok(())
     }
-}
-
-/// Columns of every row source; for callers that only look.
-pub fn catalog(prepared: &Prepared) -> &Catalog {
-    &prepared.catalog
 }
