@@ -271,19 +271,13 @@ impl Loader {
 
     fn mapping(&mut self, name: &str, source: SourceId, node: &Node, sql: &SqlFiles<'_>) -> Option<RawMapping> {
         let header = header::read(node, sql, &mut self.out);
-        let resource = match node.get("resource") {
-            Some(resource) => shape::object(resource, "resource", &mut self.out).map(|_| resource.clone()),
-            None => {
-                let place = node.entries().and_then(<[_]>::last).map(|entry| entry.key.span);
-                if let Some(place) = place {
-                    let error = Diagnostic::error("M108", place, "a mapping needs `resource`");
-                    let error = error.label("`resource` is missing");
-                    self.out
-                        .push(error.help("write the FHIR resource below `resource:`, starting with `resourceType`"));
-                }
-                None
-            }
-        };
+        let resource = node.get("resource");
+        if let (None, Some(last)) = (resource, node.entries().and_then(<[_]>::last)) {
+            let error = Diagnostic::error("M108", last.key.span, "a mapping needs `resource`");
+            let error = error.label("`resource` is missing");
+            self.out.push(error.help("write the FHIR resource below `resource:`, starting with `resourceType`"));
+        }
+        let resource = resource.filter(|node| shape::object(node, "resource", &mut self.out).is_some()).cloned();
         Some(RawMapping { name: name.to_owned(), source, header: header?, resource: resource? })
     }
 }
@@ -325,7 +319,8 @@ fn digest(layers: &[Files<'_>]) -> String {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    let hex: Vec<String> = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    hex.concat()
 }
 
 #[cfg(test)]

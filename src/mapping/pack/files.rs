@@ -27,14 +27,14 @@ pub(super) fn root(layer: &Layer) -> &str {
     let directory = |path: &&str| path.rfind('/').map_or(0, |slash| slash + 1);
     let project =
         paths().filter(|path| path.get(directory(path)..) == Some("project.yaml")).min_by_key(|path| path.len());
-    let path = project.or_else(|| paths().filter(|path| path.ends_with(".yaml")).min_by_key(directory));
+    let path = project.or_else(|| paths().filter(|path| extension(path) == "yaml").min_by_key(directory));
     path.and_then(|path| path.get(..directory(&path))).unwrap_or("")
 }
 
 /// What the file at `path` is in the pack called `pack`, whose `project.yaml` is in `root`.
 pub(super) fn role<'a>(path: &'a str, root: &str, pack: &str) -> Role<'a> {
     let file = path.rsplit('/').next().unwrap_or(path);
-    if file.starts_with('.') || file.ends_with(".md") || file.ends_with('~') {
+    if file.starts_with('.') || extension(file) == "md" || file.ends_with('~') {
         return Role::Other;
     }
     let Some(below) = path.strip_prefix(root).filter(|below| !below.starts_with("sql/")) else {
@@ -71,7 +71,11 @@ fn sql<'a>(path: &'a str, pack: &str) -> Role<'a> {
     let below = path.strip_prefix("sql/").or_else(|| path.split_once("/sql/").map(|(_, below)| below));
     let Some(below) = below else { return Role::Stray("it belongs to no part of a pack") };
     let own = below.strip_prefix(pack).and_then(|rest| rest.strip_prefix('/')).unwrap_or(below);
-    if own.ends_with(".sql") { Role::Sql(own) } else { Role::Stray("SQL files end in `.sql`") }
+    if extension(own) == "sql" { Role::Sql(own) } else { Role::Stray("SQL files end in `.sql`") }
+}
+
+fn extension(path: &str) -> &str {
+    path.rsplit_once('.').map_or("", |(_, extension)| extension)
 }
 
 /// What `via`, `$use` and references can name.

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::super::render;
 use super::super::tree::RowsKind;
 use super::*;
@@ -180,8 +182,72 @@ fn mistakes_between_packs() {
     insta::assert_snapshot!("a_pack_without_project", load_layers(vec![lost]).1);
 }
 
+/// The page that shows the whole language (§2.1).
+const PAGE: &str = r#"sql: observations.sql            # a file in sql/ (or `table: schema.name`, or inline SQL after `|`)
+key: [encounter, seq]            # the columns that identify a row
+updated: updated_at              # answers _since and fills meta.lastUpdated
+
+lists:                           # 1:N rows, joined by the engine
+  notes: {sql: notes.sql, parent: [encounter, seq], order: written_at}
+
+resource:                        # from here on it is the FHIR resource
+  resourceType: Observation
+  id: "{{uuid 'Observation' encounter seq}}"   # text, in Handlebars
+  status: $status via obs-status or unknown    # column → code map → fallback
+  code: loinc#{{code}} "{{name}}"              # Coding / CodeableConcept shorthand
+  subject: patient(patient_id)                 # Reference: mapping(key columns)
+  effectiveDateTime: $taken_at                 # a column, with its type
+
+  $if kind = 'numeric':                        # a SQL condition; the block joins its parent
+    valueQuantity: {value: $num, unit: $unit, system: ucum, code: $unit}
+  valueString: $text                           # of value[x], the first non-empty is written
+
+  note:
+    - $each notes:                             # one item per row of the list
+        text: $body
+        time: $written_at
+        authorReference: $../author_ref        # `../` = the parent row
+  component:
+    - $use blood-pressure: {kind: systolic, value: $sys}   # a fragment from fragments/
+"#;
+
+#[test]
+fn the_whole_language_on_one_page() {
+    let pack = layer(
+        "p",
+        &[
+            ("mappings/project.yaml", "format: 1"),
+            ("mappings/observation.yaml", PAGE),
+            ("sql/observations.sql", "select 1;"),
+            ("sql/notes.sql", "select 2"),
+        ],
+    );
+    let (loaded, report) = load_layers(vec![pack]);
+    assert_eq!(report, "");
+    let resource = &loaded.mappings[0].resource;
+    let text = |key: &str| resource.get(key).and_then(Node::text);
+    assert_eq!(text("id"), Some("{{uuid 'Observation' encounter seq}}"));
+    assert_eq!(text("code"), Some("loinc#{{code}} \"{{name}}\""));
+    assert!(resource.get("$if kind = 'numeric'").and_then(|block| block.get("valueQuantity")).is_some());
+}
+
 #[test]
 fn no_files_at_all() {
     let (loaded, _) = load_layers(Vec::new());
     assert!(loaded.project.is_none() && loaded.mappings.is_empty());
+}
+
+proptest! {
+    #[test]
+    fn a_pack_with_a_hole_is_survived(file in 0..8_usize, start in 0..200_usize, length in 1..12_usize, with in "[:{}'\"$,\n -]{0,2}") {
+        let mut layer = synthea();
+        if let Some((_, text)) = layer.files.get_mut(file) {
+            let start = text.floor_char_boundary(start.min(text.len()));
+            let end = text.floor_char_boundary((start + length).min(text.len()));
+            text.replace_range(start..end, &with);
+        }
+        let (loaded, report) = load_layers(vec![mercy(), layer]);
+        prop_assert_eq!(loaded.diagnostics.is_empty(), report.is_empty());
+        prop_assert!(render::sarif(&loaded.diagnostics, &loaded.sources).contains("2.1.0"));
+    }
 }
