@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::bulk::Parameters;
-use crate::config::settings::{Kind, SETTINGS};
+use crate::config::table::{Kind, SETTINGS};
 
 /// Rows of a relational EHR store become FHIR R4 NDJSON.
 ///
