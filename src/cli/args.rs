@@ -213,7 +213,7 @@ pub struct GrantsArgs {
 /// Print the page of a diagnostic code.
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
-    /// A code as in error[M202]
+    /// A code, for instance M202
     #[arg(value_name = "CODE")]
     pub code: String,
 }
