@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::bulk::Parameters;
-use crate::config::settings::{Kind, SETTINGS};
+use crate::config::table::{Kind, SETTINGS};
 
 /// Rows of a relational EHR store become FHIR R4 NDJSON.
 ///
@@ -219,7 +219,7 @@ pub struct GrantsArgs {
 /// Print the page of a diagnostic code.
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
-    /// A code as in error[M202]
+    /// A code, for instance M202
     #[arg(value_name = "CODE")]
     pub code: String,
 }
