@@ -1,8 +1,19 @@
 //! What the data engineer writes, read into a checked and located tree. Knows FHIR, no database.
 
+pub mod catalogue;
+mod codes;
 pub mod diagnostic;
+pub mod fragment;
+pub mod header;
+pub mod pack;
+pub mod patch;
+pub mod project;
+pub mod render;
+mod shape;
 pub mod source;
+mod sql;
 pub mod tree;
+pub mod uuid5;
 pub mod yaml;
 
 /// The candidate most like `word`, if one is close enough to be meant.
