@@ -17,7 +17,7 @@ pub struct Coding<'a> {
 }
 
 /// Reads a coding.
-pub fn coding<'a>(piece: Piece<'a>) -> Parsed<Coding<'a>> {
+pub fn coding(piece: Piece<'_>) -> Parsed<Coding<'_>> {
     let piece = piece.trim();
     let wrong = |start, end, message: &str| Diagnostic::error(CODE, piece.at(start, end), message);
     let Some(hash) = find_outside(piece.text, 0, |c| c == '#') else {

@@ -31,7 +31,7 @@ pub fn is_columns(text: &str) -> bool {
 }
 
 /// Reads a column expression.
-pub fn columns<'a>(piece: Piece<'a>) -> Parsed<Columns<'a>> {
+pub fn columns(piece: Piece<'_>) -> Parsed<Columns<'_>> {
     let piece = piece.trim();
     let mut cursor = Cursor::new(piece, CODE);
     let mut terms = Vec::new();

@@ -29,6 +29,15 @@ struct Piece {
     lines: bool,
 }
 
+impl Piece {
+    /// An empty comment beside a tag, so that it never stands alone on its line.
+    fn mark(&mut self) {
+        if self.lines {
+            self.source.push_str("{{!}}");
+        }
+    }
+}
+
 impl Walk<'_, '_> {
     /// The part that leaves `element` to the crate.
     pub(super) fn render(&mut self, element: &TemplateElement, guarded: bool) -> Vec<Part> {
@@ -88,7 +97,7 @@ impl Walk<'_, '_> {
                 return;
             }
         };
-        self.mark(piece);
+        piece.mark();
         let _ = write!(piece.source, "{{{{#{name}");
         self.token(&name);
         let guarded = piece.guarded;
@@ -106,37 +115,30 @@ impl Walk<'_, '_> {
             piece.locals.extend(names);
         }
         piece.source.push_str("}}");
-        self.mark(piece);
+        piece.mark();
         piece.depth += usize::from(enters);
         self.body(piece, block.template.as_ref());
         piece.depth -= usize::from(enters);
         piece.locals.truncate(locals);
         if let Some(inverse) = &block.inverse {
-            self.mark(piece);
+            piece.mark();
             piece.source.push_str("{{else}}");
-            self.mark(piece);
+            piece.mark();
             self.body(piece, Some(inverse));
         }
         piece.guarded = guarded;
-        self.mark(piece);
+        piece.mark();
         let _ = write!(piece.source, "{{{{/{name}}}}}");
-        self.mark(piece);
-    }
-
-    /// An empty comment beside a tag, so that it never stands alone on its line.
-    fn mark(&mut self, piece: &mut Piece) {
-        if piece.lines {
-            piece.source.push_str("{{!}}");
-        }
+        piece.mark();
     }
 
     /// The inside of a tag or of parentheses.
     fn call(&mut self, piece: &mut Piece, call: &HelperTemplate, tag: bool) {
-        if let Parameter::Subexpression(inner) = &call.name {
-            if let TemplateElement::Expression(inner) = inner.as_element() {
-                self.call(piece, inner, tag);
-                return;
-            }
+        if let Parameter::Subexpression(inner) = &call.name
+            && let TemplateElement::Expression(inner) = inner.as_element()
+        {
+            self.call(piece, inner, tag);
+            return;
         }
         let name = call.name.as_name().unwrap_or_default().to_owned();
         if call.params.is_empty() && call.hash.is_empty() {

@@ -32,6 +32,13 @@ enum Tested {
     Test(Test),
 }
 
+/// What an argument of a helper stands for.
+enum Given {
+    Arg(Arg),
+    /// A fragment's parameter without an argument.
+    Nothing,
+}
+
 impl<'a, 'n> Walk<'a, 'n> {
     pub(super) fn new(piece: Piece<'a>, html: bool, names: &'n mut dyn Names) -> Self {
         Self { piece, at: 0, html, names, wrong: false, empty: false }
@@ -82,10 +89,10 @@ impl<'a, 'n> Walk<'a, 'n> {
     }
 
     fn expression(&mut self, call: &HelperTemplate, element: &TemplateElement, guarded: bool) -> Vec<Part> {
-        if let Parameter::Subexpression(inner) = &call.name {
-            if let TemplateElement::Expression(inner) = inner.as_element() {
-                return self.expression(inner, element, guarded);
-            }
+        if let Parameter::Subexpression(inner) = &call.name
+            && let TemplateElement::Expression(inner) = inner.as_element()
+        {
+            return self.expression(inner, element, guarded);
         }
         let Some(name) = call.name.as_name() else { return self.refuse("this cannot be read") };
         if call.params.is_empty() && call.hash.is_empty() {
@@ -156,22 +163,22 @@ impl<'a, 'n> Walk<'a, 'n> {
         Some(self.names.named(column))
     }
 
-    /// The column or literal of a parameter; `None` when reported, `Some(None)` when it stands for nothing.
-    fn arg(&mut self, helper: &str, parameter: &Parameter) -> Option<Option<Arg>> {
+    /// The column or literal of a parameter; `None` when reported.
+    fn arg(&mut self, helper: &str, parameter: &Parameter) -> Option<Given> {
         match parameter {
-            Parameter::Literal(json) => Some(Some(Arg::Literal(literal(json)))),
+            Parameter::Literal(json) => Some(Given::Arg(Arg::Literal(literal(json)))),
             Parameter::Path(_) | Parameter::Name(_) => {
                 let raw = parameter.as_name().unwrap_or_default().to_owned();
                 match self.path(&raw)? {
-                    Named::Column(column) => Some(Some(Arg::Column(column))),
-                    Named::Empty => Some(None),
-                    Named::Parts(parts) => match constant(&parts) {
-                        Some(text) => Some(Some(Arg::Literal(text))),
-                        None => {
+                    Named::Column(column) => Some(Given::Arg(Arg::Column(column))),
+                    Named::Empty => Some(Given::Nothing),
+                    Named::Parts(parts) => {
+                        let text = constant(&parts);
+                        if text.is_none() {
                             self.needs_column(helper, &raw);
-                            None
                         }
-                    },
+                        Some(Given::Arg(Arg::Literal(text?)))
+                    }
                 }
             }
             _ => {
@@ -210,8 +217,8 @@ impl<'a, 'n> Walk<'a, 'n> {
         let mut args = Vec::new();
         for parameter in params {
             match self.arg(name, parameter) {
-                Some(Some(arg)) => args.push(arg),
-                Some(None) => {
+                Some(Given::Arg(arg)) => args.push(arg),
+                Some(Given::Nothing) => {
                     self.empty |= !guarded;
                     return Vec::new();
                 }
@@ -239,9 +246,9 @@ impl<'a, 'n> Walk<'a, 'n> {
         let start = self.piece.text.get(..self.at).map_or(0, str::len);
         for parameter in params {
             match self.arg("ref", parameter) {
-                Some(Some(Arg::Column(column))) => args.push(ReferenceArg::Column(column)),
-                Some(Some(Arg::Literal(text))) => args.push(ReferenceArg::Literal(text)),
-                Some(None) => {
+                Some(Given::Arg(Arg::Column(column))) => args.push(ReferenceArg::Column(column)),
+                Some(Given::Arg(Arg::Literal(text))) => args.push(ReferenceArg::Literal(text)),
+                Some(Given::Nothing) => {
                     self.empty = true;
                     return Vec::new();
                 }
@@ -272,9 +279,9 @@ impl<'a, 'n> Walk<'a, 'n> {
             _ => Function::UrlEncode,
         };
         match self.arg(name, parameter) {
-            Some(Some(Arg::Column(column))) => vec![Part::Apply(function, column)],
-            Some(Some(Arg::Literal(text))) => vec![Part::Literal(apply(function, &text))],
-            Some(None) => {
+            Some(Given::Arg(Arg::Column(column))) => vec![Part::Apply(function, column)],
+            Some(Given::Arg(Arg::Literal(text))) => vec![Part::Literal(apply(function, &text))],
+            Some(Given::Nothing) => {
                 self.empty |= !guarded;
                 Vec::new()
             }
@@ -336,13 +343,13 @@ impl<'a, 'n> Walk<'a, 'n> {
                 match self.path(&raw)? {
                     Named::Column(column) => Some(Tested::Test(Test::Truthy(column))),
                     Named::Empty => Some(Tested::Known(false)),
-                    Named::Parts(parts) => match constant(&parts) {
-                        Some(text) => Some(Tested::Known(!text.is_empty())),
-                        None => {
+                    Named::Parts(parts) => {
+                        let text = constant(&parts);
+                        if text.is_none() {
                             self.needs_column("if", &raw);
-                            None
                         }
-                    },
+                        Some(Tested::Known(!text?.is_empty()))
+                    }
                 }
             }
             Parameter::Subexpression(inner) => self.call_test(inner),
@@ -383,8 +390,8 @@ impl<'a, 'n> Walk<'a, 'n> {
                 let left = self.arg(&name, params.first()?)?;
                 let right = self.arg(&name, params.get(1)?)?;
                 let equal = match (left, right) {
-                    (Some(Arg::Literal(left)), Some(Arg::Literal(right))) => Tested::Known(left == right),
-                    (Some(left), Some(right)) => Tested::Test(Test::Eq(left, right)),
+                    (Given::Arg(Arg::Literal(left)), Given::Arg(Arg::Literal(right))) => Tested::Known(left == right),
+                    (Given::Arg(left), Given::Arg(right)) => Tested::Test(Test::Eq(left, right)),
                     _ => Tested::Known(false),
                 };
                 Some(if name == "ne" { not(equal) } else { equal })
