@@ -108,3 +108,48 @@ impl Diagnostic {
         self
     }
 }
+
+/// The candidate that `word` was most likely meant to be: close, and closer than any other.
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let lower = word.to_lowercase();
+    let allowed = (lower.chars().count() / 3).max(1);
+    let mut best: Option<(f64, &str)> = None;
+    let mut tie = false;
+    for candidate in candidates {
+        let other = candidate.to_lowercase();
+        let likeness = strsim::jaro_winkler(&lower, &other);
+        let near = likeness >= 0.88 || (strsim::damerau_levenshtein(&lower, &other) <= allowed && likeness > 0.6);
+        match best {
+            _ if !near || best.is_some_and(|(_, before)| before == candidate) => {}
+            Some((highest, _)) if likeness < highest - 0.01 => {}
+            Some((highest, _)) => {
+                tie = likeness <= highest + 0.01;
+                best = Some((likeness.max(highest), candidate));
+            }
+            None => best = Some((likeness, candidate)),
+        }
+    }
+    best.filter(|_| !tie).map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_misses() {
+        let check = |word: &str, candidates: &[&str], expected: Option<&str>| {
+            assert_eq!(nearest(word, candidates.iter().copied()), expected, "{word}");
+        };
+        check("pateint", &["patient", "encounter"], Some("patient"));
+        check("birthdate", &["birthDate", "deceasedDateTime"], Some("birthDate"));
+        check("lastname", &["id", "first", "middle", "last", "marital"], Some("last"));
+        check("txt", &["omb", "detailed", "text"], Some("text"));
+        check("femal", &["male", "female", "other", "unknown"], Some("female"));
+        check("ky", &["key", "sql"], Some("key"));
+        check("zip", &["city", "state", "lat"], None);
+        check("F", &["male", "female", "other", "unknown"], None);
+        check("code1", &["code2", "code3"], None);
+        check("x", &[], None);
+    }
+}

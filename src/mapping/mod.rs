@@ -1,9 +1,15 @@
 //! What the data engineer writes, read into a checked and located tree. Knows FHIR, no database.
 
+pub mod catalogue;
 pub mod diagnostic;
 pub mod fragment;
 pub mod pack;
+pub mod patch;
+pub mod project;
+pub mod render;
+mod shape;
 pub mod source;
 pub mod syntax;
 pub mod tree;
+pub mod uuid5;
 pub mod yaml;
