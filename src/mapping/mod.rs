@@ -1,6 +1,7 @@
 //! What the data engineer writes, read into a checked and located tree. Knows FHIR, no database.
 
 pub mod catalogue;
+pub mod check;
 pub mod diagnostic;
 pub mod fragment;
 pub mod pack;

@@ -9,17 +9,23 @@ use crate::mapping::yaml::Node;
 pub struct Piece<'a> {
     /// The characters, after YAML's unquoting.
     pub text: &'a str,
-    /// The whole scalar: the place of anything that has none of its own (escapes, folded lines).
-    whole: Span,
-    /// Offset of `text` in the source, when it stands there byte for byte.
-    first: Option<u32>,
+    home: Home<'a>,
+    /// Offset of `text` in the whole scalar or key.
+    start: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Home<'a> {
+    Scalar(&'a Node),
+    /// A key, and where its text starts in the source when it stands there byte for byte.
+    Key(&'a Name, Option<u32>),
 }
 
 impl<'a> Piece<'a> {
     /// A scalar's text; `None` for lists and objects.
     pub fn of(node: &'a Node) -> Option<Self> {
         let scalar = node.scalar()?;
-        Some(Self { text: &scalar.text, whole: node.span, first: scalar.verbatim })
+        Some(Self { text: &scalar.text, home: Home::Scalar(node), start: 0 })
     }
 
     /// A key's text.
@@ -31,14 +37,13 @@ impl<'a> Piece<'a> {
             Some(2) => Some(name.span.start + 1),
             _ => None,
         };
-        Self { text: &name.text, whole: name.span, first }
+        Self { text: &name.text, home: Home::Key(name, first), start: 0 }
     }
 
     /// The stretch of bytes `start..end`; empty where that is no range of the text.
     #[must_use]
     pub fn part(self, start: usize, end: usize) -> Self {
-        let text = self.text.get(start..end).unwrap_or("");
-        Self { text, whole: self.whole, first: self.first.map(|first| first + start as u32) }
+        Self { text: self.text.get(start..end).unwrap_or(""), start: self.start + start, ..self }
     }
 
     /// Without white space at both ends.
@@ -53,11 +58,15 @@ impl<'a> Piece<'a> {
         self.at(0, self.text.len())
     }
 
-    /// The place of bytes `start..end`.
+    /// The place of bytes `start..end`; the whole scalar or key when they have none of their own.
     pub fn at(self, start: usize, end: usize) -> Span {
-        match self.first {
-            Some(first) => Span { source: self.whole.source, start: first + start as u32, end: first + end as u32 },
-            None => self.whole,
+        let (start, end) = (self.start + start, self.start + end);
+        match self.home {
+            Home::Scalar(node) => node.part(start, end),
+            Home::Key(name, None) => name.span,
+            Home::Key(name, Some(first)) => {
+                Span { source: name.span.source, start: first + start as u32, end: first + end as u32 }
+            }
         }
     }
 
@@ -68,6 +77,9 @@ impl<'a> Piece<'a> {
 
     /// True when places inside it are exact, so that edits inside it are possible.
     pub fn exact(self) -> bool {
-        self.first.is_some()
+        match self.home {
+            Home::Scalar(node) => node.scalar().is_some_and(|scalar| scalar.verbatim.is_some()),
+            Home::Key(_, first) => first.is_some(),
+        }
     }
 }

@@ -7,6 +7,8 @@ mod path;
 mod render;
 mod walk;
 
+pub(crate) use walk::apply;
+
 use super::Piece;
 use super::reference::Reference;
 use crate::mapping::diagnostic::Diagnostic;

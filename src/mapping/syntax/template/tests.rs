@@ -81,7 +81,7 @@ fn show(parts: &[Part]) -> String {
 
 fn node(text: &str) -> Node {
     let span = Span::new(SourceId(0), 0, text.len());
-    Node { span, kind: Kind::Scalar(Scalar { text: text.to_owned(), verbatim: Some(0) }) }
+    Node { span, kind: Kind::Scalar(Scalar { text: text.to_owned(), verbatim: Some(0), lines: Vec::new() }) }
 }
 
 /// The parts of a template, or its mistakes with the characters they point at.

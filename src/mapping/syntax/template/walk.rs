@@ -12,6 +12,7 @@ use crate::mapping::source::Span;
 use crate::mapping::syntax::Piece;
 use crate::mapping::syntax::reference::{Reference, ReferenceArg};
 use crate::mapping::tree::{Arg, ColumnRef, Function, Name, Part, Test};
+use crate::mapping::uuid5::uuid5;
 
 /// State of one walk.
 pub(super) struct Walk<'a, 'n> {
@@ -204,7 +205,7 @@ impl<'a, 'n> Walk<'a, 'n> {
         if name == "uuid" {
             match params.next() {
                 Some(Parameter::Literal(Json::String(space))) if !space.is_empty() => {
-                    namespace = Some(uuid_v5(self.names.namespace(), space));
+                    namespace = Some(uuid5(&self.names.namespace(), space.as_bytes()));
                 }
                 _ => {
                     let span = self.tag();
@@ -532,7 +533,7 @@ fn truthy(json: &Json) -> bool {
 }
 
 /// A function of a literal, known now.
-pub(super) fn apply(function: Function, text: &str) -> String {
+pub(crate) fn apply(function: Function, text: &str) -> String {
     match function {
         Function::Upper => text.to_uppercase(),
         Function::Lower => text.to_lowercase(),
@@ -549,17 +550,4 @@ pub(super) fn apply(function: Function, text: &str) -> String {
             })
             .collect(),
     }
-}
-
-/// UUIDv5 of a name in a namespace (RFC 9562, 5.5).
-pub(super) fn uuid_v5(namespace: [u8; 16], name: &str) -> [u8; 16] {
-    use sha1::{Digest, Sha1};
-    let digest = Sha1::new().chain_update(namespace).chain_update(name).finalize();
-    let mut bytes = [0; 16];
-    for (byte, hashed) in bytes.iter_mut().zip(digest) {
-        *byte = hashed;
-    }
-    bytes[6] = bytes[6] & 0x0f | 0x50;
-    bytes[8] = bytes[8] & 0x3f | 0x80;
-    bytes
 }
