@@ -2,14 +2,17 @@
 
 pub mod catalogue;
 pub mod check;
+mod codes;
 pub mod diagnostic;
 pub mod fragment;
+pub mod header;
 pub mod pack;
 pub mod patch;
 pub mod project;
 pub mod render;
 mod shape;
 pub mod source;
+mod sql;
 pub mod syntax;
 pub mod tree;
 pub mod uuid5;

@@ -242,6 +242,9 @@ fn sarif_result(diagnostic: &Diagnostic, sources: &Sources) -> Value {
     }
     for help in &diagnostic.helps {
         let _ = write!(message, "\nhelp: {}", help.text);
+        if let Some((_, replacement)) = help.edit.as_ref().filter(|(_, text)| !text.is_empty()) {
+            let _ = write!(message, " (write `{replacement}`)");
+        }
     }
     let fixes: Vec<Value> = diagnostic
         .helps

@@ -321,7 +321,11 @@ impl<'a> Builder<'a> {
             .filter(|&first| self.text.get(first..).is_some_and(|rest| rest.starts_with(&text)))
             .filter(|&first| first + text.len() <= end)
             .map(|first| first as u32);
-        Node { span, kind: Kind::Scalar(Scalar { text, verbatim, lines }) }
+        let mut node = Node { span, kind: Kind::Scalar(Scalar { text, verbatim, lines }) };
+        if matches!(style, ScalarStyle::Literal | ScalarStyle::Folded) {
+            node.span.end = span.start + raw.trim_end().len() as u32;
+        }
+        node
     }
 
     fn sequence(&mut self, style: StructureStyle, start: Span, depth: usize) -> Result<(Node, usize, usize), Stop> {

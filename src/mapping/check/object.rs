@@ -215,7 +215,7 @@ impl<'a> Checker<'a> {
         match word {
             "if" => {
                 let Some(entries) = value.entries() else {
-                    let diagnostic = Diagnostic::error("M108", key.span, "`$if` holds members of this object");
+                    let diagnostic = Diagnostic::error("M109", key.span, "`$if` holds members of this object");
                     self.report.add(diagnostic.help("indent the members that are conditional below it"));
                     builder.wrong = true;
                     return;
@@ -254,7 +254,7 @@ impl<'a> Checker<'a> {
                     }
                     _ => ("no block of this name", "the blocks are `$if condition`, `$each list`, `$use fragment`"),
                 };
-                self.report.add(Diagnostic::error("M108", key.span, message).help(help));
+                self.report.add(Diagnostic::error("M109", key.span, message).help(help));
             }
         }
     }
@@ -269,7 +269,7 @@ impl<'a> Checker<'a> {
     ) {
         let place = builder.place.filter(|_| builder.type_path == "Reference");
         let (Some(place), Some(piece)) = (place.cloned(), Piece::of(value)) else {
-            let diagnostic = Diagnostic::error("M108", key.span, "`$ref` stands in a Reference, with `mapping(key)`");
+            let diagnostic = Diagnostic::error("M109", key.span, "`$ref` stands in a Reference, with `mapping(key)`");
             self.report.add(diagnostic.label(format!("this is inside {}", builder.type_path)));
             builder.wrong = true;
             return;

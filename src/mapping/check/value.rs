@@ -213,7 +213,7 @@ impl<'a> Checker<'a> {
                     return;
                 }
             } else if let Some(entry) = entries.iter().find(|entry| entry.key.text.starts_with("$each")) {
-                let diagnostic = Diagnostic::error("M108", entry.key.span, "`$each` stands alone in its item");
+                let diagnostic = Diagnostic::error("M109", entry.key.span, "`$each` stands alone in its item");
                 self.report.add(diagnostic.help("give it an item of its own: `- $each …:`"));
                 list.wrong = true;
                 return;
@@ -233,12 +233,12 @@ impl<'a> Checker<'a> {
         let key = Piece::name(key);
         let name = key.part("$each".len(), key.text.len()).trim();
         if name.text.is_empty() {
-            let diagnostic = Diagnostic::error("M108", key.span(), "`$each` names what it repeats for");
+            let diagnostic = Diagnostic::error("M109", key.span(), "`$each` names what it repeats for");
             self.report.add(diagnostic.help("write `- $each name:` with a list of the header"));
             return Made::Wrong;
         }
         if scope.params.is_some() {
-            let diagnostic = Diagnostic::error("M108", key.span(), "a fragment has no rows, so it has no `$each`");
+            let diagnostic = Diagnostic::error("M109", key.span(), "a fragment has no rows, so it has no `$each`");
             self.report.add(diagnostic.help("repeat the `$use` instead: `- $each name: {$use …}`"));
             return Made::Wrong;
         }
@@ -278,7 +278,7 @@ impl<'a> Checker<'a> {
             Resolved::Column(column) => Some((Over::Column(column), RowScope::Items)),
             Resolved::Constant(_) => {
                 let message = format!("`{}` is a constant, not a list", name.text);
-                self.report.add(Diagnostic::error("M108", name.span(), message));
+                self.report.add(Diagnostic::error("M109", name.span(), message));
                 None
             }
             _ => None,

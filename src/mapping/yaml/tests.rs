@@ -44,7 +44,7 @@ fn scalars_keep_their_text_and_place() {
             ("plain", "'plain'"),
             ("", ""),
             ("1.50", "1.50"),
-            ("fold ed\n", "fold\n  ed\n"),
+            ("fold ed\n", "fold\n  ed"),
         ]
     );
     let d = node.get("d").unwrap();
