@@ -64,10 +64,10 @@ pub(super) fn runtime() -> Result<Runtime, Failure> {
 
 /// How many connections an export of this pack may need at once.
 fn connections(pack: &Pack, workers: usize, sessions: usize) -> usize {
-    fn lists(lists: &[crate::mapping::tree::List]) -> usize {
-        lists.iter().map(|list| 1 + self::lists(&list.lists)).sum()
+    fn lists_of(lists: &[crate::mapping::tree::List]) -> usize {
+        lists.iter().map(|list| 1 + lists_of(&list.lists)).sum()
     }
-    let most = pack.mappings.iter().map(|mapping| 1 + lists(&mapping.header.lists)).max().unwrap_or(1);
+    let most = pack.mappings.iter().map(|mapping| 1 + lists_of(&mapping.header.lists)).max().unwrap_or(1);
     workers * most.min(sessions) + EXTRA_CONNECTIONS
 }
 
