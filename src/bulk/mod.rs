@@ -2,9 +2,11 @@
 
 pub mod instant;
 pub mod manifest;
+pub mod progress;
 pub mod report;
 pub mod request;
 
 pub use manifest::{Manifest, ManifestFile};
+pub use progress::{Progress, TypeProgress};
 pub use report::Report;
 pub use request::{ExportRequest, ParameterError, Parameters};
