@@ -1,5 +1,7 @@
 //! One binary for all integration tests; the list below is the table of contents.
 
 mod layers;
+mod reference;
 mod rust_text;
+mod support;
 mod tidy;

@@ -1,0 +1,5 @@
+//! What several integration tests use.
+
+pub(crate) mod generate;
+pub(crate) mod packs;
+pub(crate) mod reference;
