@@ -17,7 +17,7 @@ mod text;
 mod unknown;
 mod value;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use self::code_map::MapUses;
 use self::report::Report;
@@ -54,6 +54,8 @@ struct Checker<'a> {
     sources: &'a Sources,
     project: &'a Project,
     mappings: &'a [RawMapping],
+    /// Mappings that are there and could not be read.
+    broken: &'a BTreeSet<String>,
     heads: Vec<Head>,
     code_maps: &'a [CodeMap],
     fragments: &'a BTreeMap<String, Fragment>,
@@ -63,7 +65,7 @@ struct Checker<'a> {
 
 /// Checks a loaded pack.
 pub fn check(loaded: Loaded) -> Checked {
-    let Loaded { sources, diagnostics, project, every, mappings, code_maps, fragments, digest } = loaded;
+    let Loaded { sources, diagnostics, project, every, mappings, broken, code_maps, fragments, digest } = loaded;
     let report = Report::new(diagnostics);
     let Some(project) = project else {
         return Checked { diagnostics: report.finish(), sources, pack: None };
@@ -74,6 +76,7 @@ pub fn check(loaded: Loaded) -> Checked {
         sources: &sources,
         project: &project,
         mappings: &mappings,
+        broken: &broken,
         heads: Vec::new(),
         code_maps: &code_maps,
         fragments: &fragments,

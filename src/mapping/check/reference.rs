@@ -63,6 +63,9 @@ impl<'a> Checker<'a> {
         let targets: &[&'static str] = place.map_or(&[], |place| &place.ty.targets);
         let wanted = place.map(|place| Wanted { place, targets });
         let Some(at) = self.heads.iter().position(|head| head.name == reference.mapping.text) else {
+            if self.broken.contains(&reference.mapping.text) {
+                return Made::Wrong;
+            }
             self.report.add(self.unknown_mapping(&reference.mapping, wanted.as_ref()));
             return Made::Wrong;
         };
