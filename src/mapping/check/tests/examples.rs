@@ -8,7 +8,7 @@ macro_rules! example {
     };
 }
 
-const SYNTHEA: &[(&str, &str)] = example![
+pub(super) const SYNTHEA: &[(&str, &str)] = example![
     "synthea",
     "mappings/project.yaml",
     "mappings/patient.yaml",
@@ -28,7 +28,7 @@ const SYNTHEA: &[(&str, &str)] = example![
     "sql/observations.sql",
 ];
 
-const OMOP: &[(&str, &str)] = example![
+pub(super) const OMOP: &[(&str, &str)] = example![
     "omop",
     "mappings/project.yaml",
     "mappings/condition.yaml",
