@@ -115,7 +115,6 @@ impl<'a> Checker<'a> {
         let scope = Scope::root(mapping);
         let root = self.root(&scope, resource_type, type_span, id, node);
         self.local_references(root.as_ref());
-        self.list_orders(&mapping.header.lists);
         self.search_names(mapping, resource_type);
         if let Some(root) = &root {
             self.compartment(mapping, resource_type, type_span, root);

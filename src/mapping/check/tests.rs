@@ -5,6 +5,7 @@ use crate::mapping::pack::{Layer, PackFiles, load};
 
 mod catalogue;
 mod examples;
+mod mutants;
 mod shapes;
 
 /// A pack of these files, checked. A project.yaml is added where there is none.
@@ -15,8 +16,16 @@ fn check_files(files: &[(&str, &str)]) -> Checked {
         let project = "format: 1\nalias: {mrn: 'https://mercy.example.org/id/mrn'}\nsite: {oid: 1.2.3, org: '77'}\n";
         files.push(("mappings/project.yaml".to_owned(), project.to_owned()));
     }
+    let is_mapping = |path: &str| {
+        let name = path.strip_prefix("mappings/").filter(|name| !name.contains('/'));
+        name.is_some_and(|name| name != "project.yaml" && name.ends_with(".yaml"))
+    };
+    let mapping_count = files.iter().filter(|(path, _)| is_mapping(path)).count();
     let files = PackFiles { layers: vec![Layer { name: "pack".to_owned(), files }] };
-    check(load(&files, alias::builtins()))
+    let checked = check(load(&files, alias::builtins()));
+    // No mapping is lost without a word.
+    assert!(checked.pack.as_ref().is_none_or(|pack| pack.mappings.len() == mapping_count));
+    checked
 }
 
 /// One line per message: code, file, place, the characters pointed at, message, label; then notes, helps and edits.

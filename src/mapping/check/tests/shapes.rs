@@ -91,7 +91,9 @@ fn value(of: &Value, pack: &Pack, indent: usize) -> String {
                 let (each, inner) = match &item.kind {
                     ItemKind::One(inner) => (String::new(), inner),
                     ItemKind::Each { over: Over::List(at), body, .. } => (format!("each {at:?} "), &**body),
-                    ItemKind::Each { over: Over::Column(name), body, .. } => (format!("each {} ", column(name)), &**body),
+                    ItemKind::Each { over: Over::Column(name), body, .. } => {
+                        (format!("each {} ", column(name)), &**body)
+                    }
                 };
                 let pad = " ".repeat(indent + 2);
                 format!("{pad}- {}{each}{}", guards(&item.guards), value(inner, pack, indent + 2))
