@@ -1,6 +1,6 @@
 //! Code maps (§2.8): CSV, or a FHIR ConceptMap as JSON.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::diagnostic::{Diagnostic, nearest};
 use super::project::{self, UNMAPPED, is_absolute_uri};
@@ -129,13 +129,11 @@ fn trimmed(field: &Name) -> Name {
     // Only a field that stands in the file as it is can have a narrower place.
     let same = (field.span.end - field.span.start) as usize == field.text.len();
     let start = field.text.len() - field.text.trim_start().len();
-    let span = match same {
-        true => Span {
-            start: field.span.start + start as u32,
-            end: field.span.start + (start + text.len()) as u32,
-            ..field.span
-        },
-        false => field.span,
+    let end = start + text.len();
+    let span = if same {
+        Span { start: field.span.start + start as u32, end: field.span.start + end as u32, ..field.span }
+    } else {
+        field.span
     };
     Name { text: text.to_owned(), span }
 }
@@ -149,12 +147,14 @@ struct Builder<'a> {
     /// Places of the `*` row and of the row with an empty source.
     other: Option<Span>,
     empty: Option<Span>,
+    /// Systems already reported: one mistake, however many rows share it.
+    unknown: HashSet<String>,
 }
 
 impl<'a> Builder<'a> {
     fn new(name: &str, source: SourceId, aliases: &'a Aliases) -> Self {
         let map = CodeMap { name: name.to_owned(), source, rows: Vec::new(), empty: None, other: None };
-        Self { aliases, map, listed: HashMap::new(), other: None, empty: None }
+        Self { aliases, map, listed: HashMap::new(), other: None, empty: None, unknown: HashSet::new() }
     }
 
     fn add(&mut self, row: Row, out: &mut Vec<Diagnostic>) {
@@ -214,12 +214,15 @@ impl<'a> Builder<'a> {
     }
 
     /// An alias's URI, or the absolute URI itself.
-    fn system(&self, system: &Name, out: &mut Vec<Diagnostic>) -> Option<String> {
+    fn system(&mut self, system: &Name, out: &mut Vec<Diagnostic>) -> Option<String> {
         if let Some(uri) = self.aliases.get(&system.text) {
             return Some(uri.clone());
         }
         if is_absolute_uri(&system.text) {
             return Some(system.text.clone());
+        }
+        if !self.unknown.insert(system.text.clone()) {
+            return None;
         }
         let error = Diagnostic::error("M209", system.span, format!("`{}` is neither a URI nor an alias", system.text))
             .label("the code's system");
@@ -233,13 +236,12 @@ impl<'a> Builder<'a> {
 
 /// Runs `set` the first time, reports a second one.
 fn once(seen: &mut Option<Span>, span: Span, message: &str, out: &mut Vec<Diagnostic>, set: impl FnOnce()) {
-    match *seen {
-        Some(first) => out.push(Diagnostic::error("M503", span, message).also(first, "first here")),
-        None => {
-            *seen = Some(span);
-            set();
-        }
+    if let Some(first) = *seen {
+        out.push(Diagnostic::error("M503", span, message).also(first, "first here"));
+        return;
     }
+    *seen = Some(span);
+    set();
 }
 
 /// The meaning of `!word`.

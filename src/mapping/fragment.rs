@@ -36,21 +36,15 @@ pub const SHIPPED: [(&str, &str); 7] = [
 pub(super) fn read(name: &str, source: SourceId, node: &Node, out: &mut Vec<Diagnostic>) -> Option<Fragment> {
     let entries = shape::object(node, "fragment", out)?;
     shape::known_keys(entries, "a fragment", &["type", "params", "value", "about"], out);
-    let fhir_type = match node.get("type") {
-        Some(value) => shape::text(value, "type", "a FHIR type, like `Extension`", out),
-        None => {
-            missing(entries, node, "type", "name the FHIR type its members belong to: `type: Extension`", out);
-            None
-        }
-    };
+    let fhir_type = node.get("type").and_then(|value| shape::text(value, "type", "a FHIR type, like `Extension`", out));
+    if node.get("type").is_none() {
+        missing(entries, node, "type", "name the FHIR type its members belong to: `type: Extension`", out);
+    }
     let params = node.get("params").map(|value| params(value, out)).unwrap_or_default();
-    let value = match node.get("value") {
-        Some(value) => shape::object(value, "value", out).map(|_| value.clone()),
-        None => {
-            missing(entries, node, "value", "write the members it inserts below `value:`", out);
-            None
-        }
-    };
+    let value = node.get("value").filter(|value| shape::object(value, "value", out).is_some()).cloned();
+    if node.get("value").is_none() {
+        missing(entries, node, "value", "write the members it inserts below `value:`", out);
+    }
     Some(Fragment { name: name.to_owned(), fhir_type: fhir_type?, params, value: value?, source })
 }
 

@@ -29,14 +29,11 @@ pub(super) fn read(node: &Node, sql: &SqlFiles<'_>, out: &mut Vec<Diagnostic>) -
     let place = entries.first().map_or(node.span, |entry| entry.key.span);
     let mut reader = Reader { sql, out };
     let rows = reader.rows(entries, "a mapping", place);
-    let key = match node.get("key") {
-        Some(value) => reader.columns(value, "key"),
-        None => {
-            let source = node.entry("sql").or_else(|| node.entry("table")).map_or(place, |entry| entry.key.span);
-            reader.missing(source, "a mapping", "key").help("name the columns that identify a row: `key: id`");
-            Vec::new()
-        }
-    };
+    let key = node.get("key").map(|value| reader.columns(value, "key")).unwrap_or_default();
+    if node.get("key").is_none() {
+        let rows = node.entry("sql").or_else(|| node.entry("table")).map_or(place, |entry| entry.key.span);
+        reader.missing(rows, "a mapping", "key").help("name the columns that identify a row: `key: id`");
+    }
     let header = Header {
         key: key.clone(),
         updated: reader.optional_column(node, "updated"),
@@ -190,7 +187,7 @@ impl Reader<'_, '_> {
 
     fn column(&mut self, value: &Node, what: &str) -> Option<Name> {
         let name = shape::text(value, what, COLUMN, self.out)?;
-        self.column_name(name, what)
+        self.column_name(&name, what)
     }
 
     fn columns(&mut self, value: &Node, what: &str) -> Vec<Name> {
@@ -200,7 +197,7 @@ impl Reader<'_, '_> {
             return Vec::new();
         }
         let names = shape::texts(value, what, COLUMNS, self.out);
-        let names: Vec<Name> = names.into_iter().filter_map(|name| self.column_name(name, what)).collect();
+        let names: Vec<Name> = names.iter().filter_map(|name| self.column_name(name, what)).collect();
         for (n, name) in names.iter().enumerate() {
             if let Some(first) = names.iter().take(n).find(|first| first.text == name.text) {
                 let error = Diagnostic::error("M102", name.span, format!("`{what}` names `{}` twice", name.text));
@@ -211,7 +208,7 @@ impl Reader<'_, '_> {
     }
 
     /// A bare name, as in SQL; an odd one in double quotes.
-    fn column_name(&mut self, name: Name, what: &str) -> Option<Name> {
+    fn column_name(&mut self, name: &Name, what: &str) -> Option<Name> {
         let text = name.text.trim();
         if let Some(quoted) = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
             return Some(Name { text: quoted.replace("\"\"", "\""), span: name.span });
@@ -256,7 +253,7 @@ impl Reader<'_, '_> {
         let Some(entries) = value.entries() else {
             let wanted = "a column's name, or `{table: …, key: …, at: …}`";
             let name = shape::text(value, "deleted", wanted, self.out)?;
-            return self.column_name(name, "deleted").map(Deleted::Column);
+            return self.column_name(&name, "deleted").map(Deleted::Column);
         };
         shape::known_keys(entries, "`deleted`", &["sql", "table", "key", "at"], self.out);
         let place = entries.first().map_or(value.span, |entry| entry.key.span);
@@ -286,16 +283,13 @@ impl Reader<'_, '_> {
         shape::known_keys(entries, &what, &["sql", "table", "parent", "order", "key", "lists"], self.out);
         let rows = self.rows(entries, &what, name.span);
         let parent = self.key_columns(value, "parent", &what, parent_key, name.span);
-        let order = match value.get("order") {
-            Some(order) => self.columns(order, "order"),
-            None => {
-                let warning = Diagnostic::warning("M602", name.span, format!("{what} has no `order`"))
-                    .label("its items come in no particular order")
-                    .help("name the column they are ordered by: `order: …`");
-                self.out.push(warning);
-                Vec::new()
-            }
-        };
+        let order = value.get("order").map(|order| self.columns(order, "order")).unwrap_or_default();
+        if value.get("order").is_none() {
+            let warning = Diagnostic::warning("M602", name.span, format!("{what} has no `order`"))
+                .label("its items come in no particular order")
+                .help("name the column they are ordered by: `order: …`");
+            self.out.push(warning);
+        }
         let key = value.get("key").map(|key| self.columns(key, "key")).unwrap_or_default();
         if let Some(lists) = value.entry("lists").filter(|_| value.get("key").is_none()) {
             let missing = self.missing(name.span, &what, "key");

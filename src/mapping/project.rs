@@ -87,6 +87,7 @@ pub(super) fn read(
 
 /// Checks `format:` of one file; files that are merged each have their own.
 pub(super) fn format(node: &Node, out: &mut Vec<Diagnostic>) {
+    let Some(first) = node.entries().map(|entries| entries.first()) else { return };
     match node.get("format") {
         Some(value) if value.text() == Some("1") => {}
         Some(value) => {
@@ -94,7 +95,11 @@ pub(super) fn format(node: &Node, out: &mut Vec<Diagnostic>) {
             out.push(error.label("another format of the mapping language"));
         }
         None => {
-            let error = Diagnostic::error("M106", node.part(0, 0), "project.yaml does not say its format");
+            let error = Diagnostic::error(
+                "M106",
+                first.map_or(node.span, |entry| entry.key.span),
+                "project.yaml does not say its format",
+            );
             out.push(error.help("add `format: 1`"));
         }
     }
@@ -114,7 +119,10 @@ fn known_package(package: Name, out: &mut Vec<Diagnostic>) -> Option<String> {
     let error = Diagnostic::error("M106", package.span, format!("no package `{}`", package.text))
         .label("its profiles are not built in")
         .note(format!("built in: {}", PACKAGES.join(", ")));
-    out.push(match nearest(&package.text, PACKAGES) {
+    // Of another package no version is a likely meaning.
+    let id = |package: &str| package.split('#').next().map(str::to_owned);
+    let versions = PACKAGES.into_iter().filter(|known| id(known) == id(&package.text));
+    out.push(match nearest(&package.text, versions) {
         Some(near) => error.edit("did you mean", package.span, near),
         None => error,
     });

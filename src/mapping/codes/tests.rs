@@ -11,10 +11,8 @@ fn aliases() -> Aliases {
 fn read(path: &str, text: &str) -> (Option<CodeMap>, String) {
     let (mut sources, mut out) = (Sources::default(), Vec::new());
     let source = sources.add(path, text);
-    let map = match path.ends_with("json") {
-        true => concept_map("m", source, text, &aliases(), &mut out),
-        false => csv("m", source, text, &aliases(), &mut out),
-    };
+    let read = if path.starts_with("m.json") || path.ends_with("/m.json") { concept_map } else { csv };
+    let map = read("m", source, text, &aliases(), &mut out);
     (map, render::text(&out, &sources, false))
 }
 
@@ -68,7 +66,7 @@ fn mistakes_in_csv() {
         "a,b\nM,male",
         "source,code,source\nM,male,x",
         "source,system,code,dispaly\nM,snomed,1,x",
-        "source,system,code,display\nM,snomed,1\nN,snomed,2,x,y\nO,snomed,,x\nP,snomd,3,x\nQ,http,4,x",
+        "source,system,code,display\nM,snomed,1\nN,snomed,2,x,y\nO,snomed,,x\nP,snomd,3,x\nQ,http,4,x\nR,snomd,5,x",
         "source,code\nM,!text\n*,!txt\n*,!omit\n*,!same\n,a\n,b\n M,c\nN,d\nN,d",
         "source,code\n\"M,male\n",
     ]
