@@ -69,12 +69,8 @@ pub struct Request {
 pub struct Watermark {
     /// FHIR instant: the next export's `_since`.
     pub transaction_time: String,
-    /// FHIR instant at which the snapshot was taken.
-    pub snapshot_at: String,
-    /// Transactions still open when the snapshot was taken; the oldest of them holds `transaction_time` back.
-    pub open_transactions: u64,
-    /// True when the server is a replica in recovery.
-    pub replica: bool,
+    /// `exact`, or why it lies further back than the snapshot.
+    pub quality: String,
 }
 
 /// How long it took, in seconds of wall time.
@@ -109,6 +105,10 @@ pub struct MappingReport {
     pub rejected_by_path: Counts,
     /// Parts left out because an element FHIR requires was empty, by the path of that element.
     pub dropped_by_path: Counts,
+    /// Values that could not be written and were left out, by path (`invalid: omit`).
+    pub invalid_by_path: Counts,
+    /// Local times in a gap or an overlap of the zone, for which one of two readings was taken.
+    pub adjusted_times: u64,
     /// Rows with a code that a map does not list, by map.
     pub unmapped_by_map: Counts,
     /// Rows of a list without a parent in the export, by list.
@@ -245,12 +245,7 @@ mod tests {
                 pack_digest: "ab".to_owned(),
             },
             request: Request { types: Vec::new(), since: None, until: None, patient_count: None, workers: 2 },
-            watermark: Watermark {
-                transaction_time: "2026-01-01T00:00:00Z".to_owned(),
-                snapshot_at: "2026-01-01T00:00:01Z".to_owned(),
-                open_transactions: 0,
-                replica: false,
-            },
+            watermark: Watermark { transaction_time: "2026-01-01T00:00:00Z".to_owned(), quality: "exact".to_owned() },
             timings: Timings { plan_seconds: 0.1, export_seconds: 1.0 },
             mappings: vec![
                 mapping("labs", "Observation", 10, 1),

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::bulk::Parameters;
-use crate::config::settings::{Kind, SETTINGS};
+use crate::config::table::{Kind, SETTINGS};
 
 /// Rows of a relational EHR store become FHIR R4 NDJSON.
 ///
@@ -29,6 +29,9 @@ Exit codes: 0 done, 1 the pack has errors, 2 wrong usage, 4 database unreachable
 /// What `smelt` can do. The documentation of a command's arguments is its help text.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    Export(ExportArgs),
+    Validate(ValidateArgs),
+    Preview(PreviewArgs),
     Explain(ExplainArgs),
     Completions(CompletionsArgs),
 }
@@ -102,7 +105,10 @@ pub struct ExportArgs {
     /// Store files compressed by Zstandard
     #[arg(long)]
     pub zstd: bool,
-    /// Read and map everything and count it, but store no file
+    /// Count the references that point to a resource that is not there; one question to the database per reference
+    #[arg(long)]
+    pub check_references: bool,
+    /// Print the statements, ranges and expected rows of the export, and read nothing
     #[arg(long)]
     pub dry_run: bool,
 }
@@ -213,7 +219,7 @@ pub struct GrantsArgs {
 /// Print the page of a diagnostic code.
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
-    /// A code as in error[M202]
+    /// A code, for instance M202
     #[arg(value_name = "CODE")]
     pub code: String,
 }

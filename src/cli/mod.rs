@@ -1,13 +1,17 @@
 //! The command line: arguments, settings, exit codes, what a person sees.
 
 pub mod args;
+mod engine;
 pub mod exit;
 pub mod explain;
+mod export;
 pub mod failure;
 pub mod log;
 mod numbers;
+mod preview;
 pub mod progress;
 pub mod table;
+mod validate;
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -45,6 +49,17 @@ pub fn run() -> ExitCode {
 
 fn execute(cli: &Cli, bars: &MultiProgress) -> Result<Exit, Failure> {
     match &cli.command {
+        Command::Export(args) => export::run(args, &start(cli, args.flags(), bars)?, bars),
+        Command::Validate(args) => {
+            let mut flags = args.pack.flags();
+            flags.extend(args.database.flags());
+            validate::run(args, &start(cli, flags, bars)?)
+        }
+        Command::Preview(args) => {
+            let mut flags = args.pack.flags();
+            flags.extend(args.database.flags());
+            preview::run(args, &start(cli, flags, bars)?)
+        }
         Command::Explain(args) => {
             start(cli, Flags::new(), bars)?;
             print(&explain::run(args)?)

@@ -3,6 +3,7 @@
 mod flat;
 pub mod pack;
 pub mod settings;
+pub mod table;
 
 pub use pack::{PackError, read_pack};
 pub use settings::{Settings, SettingsError};

@@ -8,6 +8,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::flat;
+use crate::mapping::pack::{Layer, PackFiles};
 
 /// Larger files are not mapping files: a code map of this size belongs into a table.
 const MAX_FILE: u64 = 16 * 1024 * 1024;
@@ -17,22 +18,6 @@ const MAX_DEPTH: usize = 8;
 
 /// Files with other endings are nobody's mapping.
 const ENDINGS: [&str; 6] = ["yaml", "yml", "csv", "json", "lock", "sql"];
-
-/// The texts of a pack and of the packs it extends.
-#[derive(Debug, Clone, Default)]
-pub struct PackFiles {
-    /// Own pack first, then its base, then that one's base.
-    pub layers: Vec<Layer>,
-}
-
-/// One pack's texts.
-#[derive(Debug, Clone, Default)]
-pub struct Layer {
-    /// The pack's name: the name of its directory.
-    pub name: String,
-    /// Display path with `/` (`mappings/synthea/patient.yaml`, `sql/synthea/patients.sql`) and text.
-    pub files: Vec<(String, String)>,
-}
 
 /// Why a pack's files cannot be read.
 #[derive(Debug, thiserror::Error)]

@@ -218,7 +218,7 @@ def profile_rows(sd, us, core, base_elements):
         base = base_elements[element["base"]["path"]]
         facts = []
         narrowed = element_types(element, us_and_core(us, core))
-        if narrowed and set(narrowed.split(",")) != set(element_types(base, core).split(",")):
+        if narrowed and words(narrowed) != words(element_types(base, core)):
             facts.append("types=" + narrowed)
         profiles = [url for kind in element.get("type", []) for url in kind.get("profile", [])]
         if profiles and profiles != [url for kind in base.get("type", []) for url in kind.get("profile", [])]:
@@ -240,6 +240,11 @@ def profile_rows(sd, us, core, base_elements):
             # A slice of extensions is known by its url.
             rows.append((path + ".url", "1..1", "", "fixed=" + json.dumps(profiles[0])))
     return rows
+
+
+def words(types):
+    """What a list of types says, whatever its order."""
+    return {(code, frozenset(targets.split("|"))) for code, targets in re.findall(r"(\w+)(?:\(([^)]*)\))?", types)}
 
 
 def us_and_core(us, core):

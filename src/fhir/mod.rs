@@ -3,14 +3,14 @@
 //!
 //! | question | asked of |
 //! | --- | --- |
-//! | which members has a type, how many, of which types, bound to which codes | [`elements`] |
-//! | what does a US Core profile ask beyond that | [`profiles`] |
-//! | what does a search parameter look at | [`search`] |
-//! | by which elements does a resource belong to a patient | [`compartment`] |
-//! | is this an id, a reference, an absolute URI | [`id`] |
-//! | is this a date, when is this instant | [`instant`] |
-//! | how does one tell a client what went wrong | [`outcome`] |
-//! | which URI does `loinc` or `us-core-patient` stand for | [`alias`] |
+//! | which members has a type, how many, of which types, bound to which codes | `elements` |
+//! | what does a US Core profile ask beyond that | `profiles` |
+//! | what does a search parameter look at | `search` |
+//! | by which elements does a resource belong to a patient | `compartment` |
+//! | is this an id, a reference, an absolute URI | `id` |
+//! | is this a date, when is this instant | `instant` |
+//! | how does one tell a client what went wrong | `outcome` |
+//! | which URI does `loinc` or `us-core-patient` stand for | `alias` |
 //!
 //! The tables come from the official packages (`hl7.fhir.r4.core` 4.0.1, `hl7.fhir.us.core` 6.1.0, 7.0.0 and 8.0.0,
 //! CC0-1.0) by `generate.py`, which also reports drift (`--check`). They are text, embedded, split into blocks at the

@@ -260,27 +260,23 @@ impl Constraint {
 fn slice(constraint: &Constraint, all: &[Constraint]) -> Option<Slice> {
     let (list, name) = constraint.path.rsplit_once(':').filter(|(_, name)| !name.contains('.'))?;
     let sliced = all.iter().find(|other| other.path == list)?;
-    let mut tests: Vec<_> = sliced.discriminators.iter().filter_map(|by| rule_at(by.path, constraint, all)).collect();
-    if tests.len() < sliced.discriminators.len() {
-        tests.clear();
-    }
-    Some(Slice { path: constraint.path, list, name, min: constraint.min, tests })
+    // Tests of some discriminators alone would let other items in.
+    let tests: Option<_> = sliced.discriminators.iter().map(|by| slice_test(*by, constraint, all)).collect();
+    Some(Slice { path: constraint.path, list, name, min: constraint.min, tests: tests.unwrap_or_default() })
 }
 
 /// What a slice says where a discriminator looks.
-fn rule_at(path: &'static str, slice: &Constraint, all: &[Constraint]) -> Option<SliceTest> {
-    let path = if path == "$this" { "" } else { path };
+fn slice_test(by: Discriminator, slice: &Constraint, all: &[Constraint]) -> Option<SliceTest> {
+    let path = if by.path == "$this" { "" } else { by.path };
     let inside = |other: &&Constraint| {
         other.path.strip_prefix(slice.path).is_some_and(|rest| rest.strip_prefix('.').unwrap_or(rest) == path)
     };
     let found = all.iter().find(inside)?;
     let rule = match (found.value, found.codes, found.value_set) {
+        _ if by.kind == "type" => SliceRule::Types(found.types.iter().map(|ty| ty.code).collect()),
         (Some(value), _, _) => SliceRule::Value(value),
         (None, Some(codes), _) => SliceRule::Codes(codes),
         (None, None, Some(value_set)) => SliceRule::OpenCodes(value_set),
-        (None, None, None) if !found.types.is_empty() => {
-            SliceRule::Types(found.types.iter().map(|ty| ty.code).collect())
-        }
         (None, None, None) => return None,
     };
     Some(SliceTest { path, rule })

@@ -45,6 +45,9 @@ fn slices_can_be_told() {
     for profile in all() {
         for slice in &profile.slices {
             assert!(!slice.tests.is_empty(), "{} {} {}", profile.canonical, profile.version, slice.path);
+            for test in &slice.tests {
+                assert_ne!(test.rule, SliceRule::Types(Vec::new()), "{} {}", profile.canonical, slice.path);
+            }
         }
     }
 }
@@ -101,6 +104,13 @@ fn versions() {
     assert_eq!(profile("http://hl7.org/fhir/StructureDefinition/Patient"), None);
     let newer = profile(&format!("{US_CORE}us-core-average-blood-pressure")).map(|profile| profile.version);
     assert_ne!(newer, Some("6.1.0"));
+}
+
+#[test]
+fn a_choice_is_sliced_by_type() {
+    let heart_rate = named("us-core-heart-rate");
+    let quantity = heart_rate.slices.iter().find(|slice| slice.list == "value[x]").expect("a slice of value[x]");
+    assert_eq!(quantity.tests, [SliceTest { path: "", rule: SliceRule::Types(vec!["Quantity"]) }]);
 }
 
 #[test]

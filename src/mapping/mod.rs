@@ -1,6 +1,7 @@
 //! What the data engineer writes, read into a checked and located tree. Knows FHIR, no database.
 
 pub mod catalogue;
+pub mod check;
 mod codes;
 pub mod diagnostic;
 pub mod fragment;
@@ -12,6 +13,7 @@ pub mod render;
 mod shape;
 pub mod source;
 mod sql;
+pub mod syntax;
 pub mod tree;
 pub mod uuid5;
 pub mod yaml;

@@ -365,7 +365,7 @@ pub struct Text {
     pub parts: Vec<Part>,
     /// Set when the text is a reference to the resource that another mapping makes (§2.9).
     pub refers: Option<Refers>,
-    /// Column values are HTML-escaped (`Narrative.div` alone).
+    /// Values are HTML-escaped (`Narrative.div`); literals are not.
     pub html: bool,
     /// Its place.
     pub span: Span,
@@ -407,13 +407,15 @@ pub enum Part {
         /// Parts when false.
         otherwise: Vec<Part>,
     },
-    /// What has no compiled form: rendered by the handlebars crate.
+    /// What has no compiled form: rendered by the handlebars crate, with `upper`, `lower`, `trim` and `urlencode`
+    /// registered beside its own helpers.
     Render {
-        /// Handlebars source of this piece alone.
+        /// Handlebars source of this piece alone. It reads columns as `@root.[name]`, a parent row's as
+        /// `@root.[../name]`: the members of its context are called so.
         template: String,
-        /// Every column it names, guarded ones included.
+        /// Every column it names, guarded ones included, each once and whole (no json steps).
         columns: Vec<ColumnRef>,
-        /// Those of them that must not be empty.
+        /// Those that must not be empty, json steps included; none when the piece stands inside a guard.
         required: Vec<ColumnRef>,
     },
 }

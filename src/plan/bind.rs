@@ -60,7 +60,7 @@ pub(super) fn from_item(rows: &Rows, alias: &str) -> String {
 }
 
 /// A table's quoted name.
-pub(super) fn table(schema: Option<&str>, name: &str) -> String {
+pub fn table(schema: Option<&str>, name: &str) -> String {
     match schema {
         Some(schema) => format!("{}.{}", quote_ident(schema), quote_ident(name)),
         None => quote_ident(name),

@@ -135,6 +135,7 @@ impl<'a> Lower<'a> {
             reject_invalid: self.pack.project.policy.reject_invalid,
         };
         let split = self.split.clone();
+        let program = std::sync::Arc::new(program);
         (Compiled { mapping: self.mapping.name.clone(), program, streams: self.streams, split }, self.diagnostics)
     }
 

@@ -1,6 +1,9 @@
 //! Which rows belong to which patient: the compartment of a mapping (§2.10), and patient ids turned into keys.
 
+use super::bind::from_item;
 use super::catalog::Catalog;
+use super::filter::cast_name;
+use super::select::{Param, Statement, quote_ident};
 use crate::fhir::compartment::patient_compartment;
 use crate::mapping::tree::{
     Arg, ColumnRef, Expr, Item, ItemKind, Mapping, Object, Pack, Part, Patient, Refers, Text, Value,
@@ -104,6 +107,19 @@ fn below<'a>(value: &'a Value, rest: &[&str], found: &mut Vec<&'a Refers>) {
         }
         Value::Object(object) => references(object, rest, found),
         Value::Leaf(_) => {}
+    }
+}
+
+/// Reads which of these keys (as text) a mapping's rows have: one `text` per row.
+pub fn existing_keys(mapping: &Mapping, kind: &PgKind, keys: Vec<String>) -> Statement {
+    let column = mapping.header.key.first().map_or_else(String::new, |name| format!("q.{}", quote_ident(&name.text)));
+    Statement {
+        text: format!(
+            "select distinct {column}::text from {} where {column} = any($1::text[]::{}[])",
+            from_item(&mapping.header.rows, "q"),
+            cast_name(kind)
+        ),
+        params: vec![Param::TextArray(keys)],
     }
 }
 

@@ -500,7 +500,7 @@ pub struct Compiled {
     /// The mapping's name.
     pub mapping: String,
     /// The writer.
-    pub program: Program,
+    pub program: std::sync::Arc<Program>,
     /// Statement shapes of the streams the program reads, stream 0 first.
     pub streams: Vec<StreamPlan>,
     /// The column parallel cursors divide the driving rows by; none when the mapping says so or its type has no

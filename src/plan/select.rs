@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use super::split::{Range, SplitColumn};
 
 /// A statement with its parameters.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Statement {
     /// SQL with `$1`, `$2`, …
     pub text: String,
@@ -123,4 +123,15 @@ pub fn statement(stream: &StreamPlan, filter: &Filter, range: &Range, split: Opt
         let _ = write!(text, "\norder by {}", stream.order.join(", "));
     }
     Statement { text, params }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identifiers_are_quoted() {
+        assert_eq!(quote_ident("hosp"), r#""hosp""#);
+        assert_eq!(quote_ident(r#"a"; drop table b; --"#), r#""a""; drop table b; --""#);
+    }
 }

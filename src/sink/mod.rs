@@ -1,7 +1,7 @@
 //! Where bytes land: names, sizes, digests.
 //!
 //! A sink does not know what a row or a resource is. Its one promise: a file is visible under its name only when
-//! [`SinkFile::commit`] has returned, whole and durable; a file dropped before leaves nothing.
+//! `SinkFile::commit` has returned, whole and durable; a file dropped before leaves nothing.
 //!
 //! Calls block: an export worker is a thread of its own. Every sink passes the tests of `contract.rs`.
 

@@ -1,0 +1,5 @@
+//! One binary for all integration tests; the list below is the table of contents.
+
+mod layers;
+mod rust_text;
+mod tidy;
