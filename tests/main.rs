@@ -1,5 +1,6 @@
 //! One binary for all integration tests; the list below is the table of contents.
 
+mod docs;
 mod layers;
 mod rust_text;
 mod tidy;
