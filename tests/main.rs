@@ -1,6 +1,7 @@
 //! One binary for all integration tests; the list below is the table of contents.
 
 mod cli;
+mod docs;
 mod layers;
 mod rust_text;
 mod tidy;

@@ -10,6 +10,7 @@ pub mod log;
 mod numbers;
 mod preview;
 pub mod progress;
+pub mod reference;
 pub mod table;
 mod validate;
 

@@ -70,7 +70,9 @@ pub async fn preview(
     .await?;
     let mut outcomes = Vec::new();
     tally.outcomes(&compiled.program, &mut outcomes);
-    let lines = |bytes: &[u8]| bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect::<Vec<_>>();
+    let lines = |bytes: &[u8]| {
+        bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect::<Vec<_>>()
+    };
     Ok(Preview {
         resources: lines(&text).into_iter().take(most).collect(),
         outcomes: lines(&outcomes).into_iter().map(|line| String::from_utf8_lossy(&line).into_owned()).collect(),

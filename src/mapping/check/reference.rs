@@ -10,7 +10,9 @@ use crate::mapping::source::Span;
 use crate::mapping::syntax::Piece;
 use crate::mapping::syntax::reference::{self, Reference, ReferenceArg};
 use crate::mapping::syntax::template::join;
-use crate::mapping::tree::{Arg, ColumnRef, Expr, Function, ItemKind, Member, Name, Object, Part, Refers, Test, Text, Value};
+use crate::mapping::tree::{
+    Arg, ColumnRef, Expr, Function, ItemKind, Member, Name, Object, Part, Refers, Test, Text, Value,
+};
 
 /// Where a reference stands, for M401 and M402.
 struct Wanted<'p> {
