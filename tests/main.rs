@@ -2,6 +2,8 @@
 
 mod cli;
 mod docs;
+mod engine;
 mod layers;
 mod rust_text;
+mod support;
 mod tidy;
