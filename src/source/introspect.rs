@@ -326,22 +326,6 @@ fn texts(row: &Row) -> Result<Vec<Option<String>>, SourceError> {
 }
 
 fn text(row: &Row, n: usize, column: &tokio_postgres::Column) -> Result<Option<String>, SourceError> {
-<<<<<<< HEAD
-    let refused = || SourceError::NotText { column: column.name().to_owned(), kind: column.type_().name().to_owned() };
-    let Raw(field) = row.try_get(n).map_err(|error| SourceError::running(&error))?;
-    let Some(field) = field else { return Ok(None) };
-    let of = column.type_();
-    let text = match kind(of) {
-        PgKind::Bool => bool::from_sql(of, field).map(|value| value.to_string()),
-        PgKind::Int2 => i16::from_sql(of, field).map(|value| value.to_string()),
-        PgKind::Int4 => i32::from_sql(of, field).map(|value| value.to_string()),
-        PgKind::Int8 => i64::from_sql(of, field).map(|value| value.to_string()),
-        PgKind::Float4 => f32::from_sql(of, field).map(|value| value.to_string()),
-        PgKind::Float8 => f64::from_sql(of, field).map(|value| value.to_string()),
-        PgKind::Text | PgKind::Char | PgKind::Json => {
-            return String::from_utf8(field.to_vec()).map(Some).map_err(|_not_utf8| refused());
-        }
-=======
     let refused =
         || SourceError::NotText { column: column.name().to_owned(), kind: column.type_().name().to_owned() };
     // What cannot be shown is refused even where it is NULL: the answer must not depend on the data.
@@ -354,7 +338,6 @@ fn text(row: &Row, n: usize, column: &tokio_postgres::Column) -> Result<Option<S
         PgKind::Float4 => as_text::<f32>,
         PgKind::Float8 => as_text::<f64>,
         PgKind::Text | PgKind::Char | PgKind::Json => |_, field| Ok(String::from_utf8(field.to_vec())?),
->>>>>>> source
         _ => return Err(refused()),
     };
     let Raw(field) = row.try_get(n).map_err(|error| SourceError::running(&error))?;
