@@ -143,7 +143,7 @@ pub struct MapTable {
     pub empty: MapOther,
     /// What a value not listed becomes.
     pub other: MapOther,
-    /// True when a value not listed is counted as unmapped (it is not when the map itself lists `*` with a code).
+    /// True when a value not listed is counted as unmapped: the map does not say itself what such a value becomes.
     pub counted: bool,
 }
 
