@@ -145,6 +145,7 @@ impl<'a> Lower<'a> {
         for (path, known) in &rule.required {
             if !known.runtime {
                 self.reject_unless(known.fixed, "R206", path);
+                self.assume(known.fixed);
             }
         }
         self.emit.literal(b"{");
@@ -164,6 +165,12 @@ impl<'a> Lower<'a> {
         self.emit.land(self.current, bad);
         let _ = self.emit.op(self.current, Op::Reject { site });
         self.emit.land(self.current, [good]);
+    }
+
+    /// What follows is reached only when `presence` holds.
+    pub(super) fn assume(&mut self, presence: Presence) -> usize {
+        let facts = self.scope().implied(presence);
+        self.emit.assume(self.current, facts)
     }
 
     // ---- presence -------------------------------------------------------------------------------------------
@@ -483,6 +490,7 @@ impl<'a> Lower<'a> {
         } else {
             let present = self.scope().all([guard, known.fixed]);
             let skips = self.skip_unless(present, guard, &member.value, &path);
+            let before = self.assume(present);
             match &member.value {
                 Value::Leaf(leaf) => self.leaf(leaf, Some(&member.name)),
                 value => {
@@ -491,6 +499,7 @@ impl<'a> Lower<'a> {
                     self.emit.literal(b",");
                 }
             }
+            self.emit.forget(before);
             end = (!last).then(|| self.emit.jump(self.current));
             self.emit.land(self.current, skips);
         }
@@ -559,12 +568,14 @@ impl<'a> Lower<'a> {
         }
         let present = self.scope().all([guard, known.fixed]);
         let skips = self.skip_unless(present, guard, value, path);
+        let before = self.assume(present);
         if let Value::Leaf(leaf) = value {
             self.leaf(leaf, None);
         } else {
             self.fixed(value, path);
             self.emit.literal(b",");
         }
+        self.emit.forget(before);
         if live {
             let _ = self.emit.op(self.current, Op::Live);
         }
