@@ -24,6 +24,9 @@ pub mod source;
 /// Row batches and a program become bytes. No I/O.
 pub mod encode;
 
+/// The tests that a mapping author writes. No I/O.
+pub mod fixture;
+
 /// Where bytes land: names, sizes, digests.
 pub mod sink;
 

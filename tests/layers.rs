@@ -66,6 +66,7 @@ const RULES: &[Rule] = &[
         io: true,
     },
     Rule { module: "encode", imports: &["fhir", "plan", "row"], crates: &["handlebars"], io: false },
+    Rule { module: "fixture", imports: &["mapping", "plan", "row", "encode"], crates: &[], io: false },
     Rule { module: "sink", imports: &[], crates: &["flate2", "zstd"], io: true },
     Rule {
         module: "export",
@@ -81,7 +82,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         module: "cli",
-        imports: &["fhir", "bulk", "mapping", "plan", "row", "source", "encode", "sink", "export", "config"],
+        imports: &["fhir", "bulk", "mapping", "plan", "row", "source", "encode", "fixture", "sink", "export", "config"],
         crates: &[
             "clap",
             "clap_complete",

@@ -10,7 +10,7 @@ use crate::row::{PgKind, value};
 
 /// The order of two fields of one kind: numbers and times by value, text and uuids by bytes.
 #[inline]
-pub(super) fn fields(kind: &PgKind, left: &[u8], right: &[u8]) -> Ordering {
+pub fn fields(kind: &PgKind, left: &[u8], right: &[u8]) -> Ordering {
     let by_value = match kind {
         PgKind::Int2
         | PgKind::Int4

@@ -24,6 +24,7 @@ mod text;
 mod time;
 mod verify;
 
+pub use compare::fields as field_order;
 pub use ndjson::{Encoder, Limits, Step};
 pub use output::{Output, Settled, Spill};
 pub use report::{Rejection, Report, SiteCounts};

@@ -7,7 +7,7 @@ use super::catalog::RowSource;
 use super::lower::Lower;
 use super::program::{KeyColumn, ScopeRows, Slot, SlotRef, Writer};
 use super::scope::{Presence, ScopeDraft, Sym};
-use super::select::{ParentLink, StreamPlan, quote_ident, quote_literal};
+use super::select::{ParentLink, Read, ReadForm, StreamPlan, quote_ident, quote_literal};
 use super::split::SplitColumn;
 use crate::mapping::diagnostic::Diagnostic;
 use crate::mapping::source::Span;
@@ -31,6 +31,8 @@ pub(super) enum ScopeNames<'a> {
     Json {
         /// SQL of the array, as jsonb.
         array: String,
+        /// The row source, column, type and path of the array.
+        source: (String, String, PgKind, Vec<String>),
     },
     /// The elements of an array in slot `slot` of the enclosing scope.
     Array { of: PgKind, slot: u16, column: String },
@@ -90,13 +92,19 @@ pub(super) fn split_column(mapping: &Mapping, rows: &RowSource) -> Option<SplitC
 
 impl<'a> Lower<'a> {
     /// Adds an expression to a stream's select list, once.
-    fn stream_column(&mut self, stream: u16, expression: String) -> u16 {
-        let columns = &mut self.streams[stream as usize].columns;
+    fn stream_column(&mut self, stream: u16, expression: String, read: Read) -> u16 {
+        let StreamPlan { columns, reads, .. } = &mut self.streams[stream as usize];
         if let Some(at) = columns.iter().position(|known| *known == expression) {
             return at as u16;
         }
         columns.push(expression);
+        reads.push(read);
         (columns.len() - 1) as u16
+    }
+
+    /// The catalog's name of the list at this position of the header; of the driving rows when it is empty.
+    fn rows_name(&self, path: &[usize]) -> String {
+        list_name(&self.mapping.name, &self.mapping.header.lists, path)
     }
 
     /// Finds a column from the current scope; says what is wrong when it is not there. With `document`, a json path
@@ -113,9 +121,10 @@ impl<'a> Lower<'a> {
                     return None;
                 };
                 let raw = format!("{alias}.{}", quote_ident(&name.name));
+                let source = (self.rows_name(&path), name.name.clone(), column.kind.clone());
                 if name.json.is_empty() {
                     let kind = column.kind.clone();
-                    let column = self.stream_column(stream, raw);
+                    let column = self.stream_column(stream, raw, read(source, ReadForm::Plain));
                     return Some(Found { up: name.up, scope, column, kind, from_json: false });
                 }
                 if !matches!(column.kind, PgKind::Json | PgKind::Jsonb) {
@@ -128,18 +137,21 @@ impl<'a> Lower<'a> {
                 let steps: Vec<String> = name.json.iter().map(|step| quote_literal(step)).collect();
                 let operator = if document { "#>" } else { "#>>" };
                 let kind = if document { PgKind::Jsonb } else { PgKind::Text };
-                let column = self.stream_column(stream, format!("{raw}::jsonb {operator} array[{}]", steps.join(",")));
+                let form = if document { ReadForm::Json } else { ReadForm::JsonText };
+                let expression = format!("{raw}::jsonb {operator} array[{}]", steps.join(","));
+                let column = self.stream_column(stream, expression, read(source, form(name.json.clone())));
                 Some(Found { up: name.up, scope, column, kind, from_json: true })
             }
-            ScopeNames::Json { array } => {
-                let steps: Vec<String> =
-                    std::iter::once(&name.name).chain(&name.json).map(|step| quote_literal(step)).collect();
+            ScopeNames::Json { array, source: (rows, column, kind, path) } => {
+                let field: Vec<String> = std::iter::once(&name.name).chain(&name.json).cloned().collect();
+                let steps: Vec<String> = field.iter().map(|step| quote_literal(step)).collect();
                 let expression = format!(
                     "array(select e.v #>> array[{}] from jsonb_array_elements(case jsonb_typeof({array}) \
                      when 'array' then {array} end) with ordinality e(v, n) order by e.n)",
                     steps.join(",")
                 );
-                let slot = self.enclosing_array(scope, expression, PgKind::Text)?;
+                let read = read((rows, column, kind), ReadForm::JsonItems { array: path, field });
+                let slot = self.enclosing_array(scope, expression, read, PgKind::Text)?;
                 let column = self.array_position(scope, slot);
                 Some(Found { up: name.up, scope, column, kind: PgKind::Text, from_json: true })
             }
@@ -158,10 +170,10 @@ impl<'a> Lower<'a> {
     }
 
     /// The slot of the enclosing scope that holds this array expression.
-    fn enclosing_array(&mut self, scope: u16, expression: String, of: PgKind) -> Option<u16> {
+    fn enclosing_array(&mut self, scope: u16, expression: String, read: Read, of: PgKind) -> Option<u16> {
         let outer = self.scopes[scope as usize].parent?;
         let ScopeNames::Rows { stream, .. } = self.names[outer as usize] else { return None };
-        let column = self.stream_column(stream, expression);
+        let column = self.stream_column(stream, expression, read);
         Some(self.scopes[outer as usize].slot(Slot { column, kind: PgKind::Array(Box::new(of)), check: None }))
     }
 
@@ -245,8 +257,10 @@ impl<'a> Lower<'a> {
         let stream = self.streams.len() as u16;
         let nested = path.len() > 1;
         let mut plan = StreamPlan {
+            rows: name,
             from: from_item(&list.rows, "l"),
             columns: Vec::new(),
+            reads: Vec::new(),
             conditions: Vec::new(),
             order: Vec::new(),
             parent: None,
@@ -297,14 +311,16 @@ impl<'a> Lower<'a> {
                 .conditions
                 .push(format!("{top_alias}.{} is not null", quote_ident(&child.text)));
             self.streams[stream as usize].order.push(own.order.clone());
-            let child_column = self.stream_column(stream, own.select);
+            let child_read = key_read(self.rows_name(&path[..1]), top_rows, child);
+            let child_column = self.stream_column(stream, own.select, child_read.clone());
             let outer_stream = self.stream_of(self.current)?;
             let parent_column = if nested {
                 // The enclosing list's stream holds the driving key too.
                 let outer = self.key_column(top_rows, if path.len() == 2 { "l" } else { &top_alias }, child)?;
-                self.stream_column(outer_stream, outer.select)
+                self.stream_column(outer_stream, outer.select, child_read)
             } else {
-                self.stream_column(outer_stream, theirs.select)
+                let parent_read = key_read(self.rows_name(&[]), driving, parent);
+                self.stream_column(outer_stream, theirs.select, parent_read)
             };
             key.push(KeyColumn { parent: parent_column, child: child_column, kind: own.kind });
         }
@@ -320,11 +336,12 @@ impl<'a> Lower<'a> {
                 let own = self.key_column(level_rows, alias, name)?;
                 self.streams[stream as usize].order.push(own.order.clone());
                 if !last {
-                    let child = self.stream_column(stream, own.select);
+                    let read = key_read(self.rows_name(&path[..=depth]), level_rows, name);
+                    let child = self.stream_column(stream, own.select, read.clone());
                     let outer_alias = if depth + 2 == levels.len() { "l".to_owned() } else { alias.clone() };
                     let outer = self.key_column(level_rows, &outer_alias, name)?;
                     let outer_stream = self.stream_of(self.current)?;
-                    let parent = self.stream_column(outer_stream, outer.select);
+                    let parent = self.stream_column(outer_stream, outer.select, read);
                     key.push(KeyColumn { parent, child, kind: own.kind });
                 }
             }
@@ -388,7 +405,7 @@ impl<'a> Lower<'a> {
     /// Opens the scope of an array or json-array column of the current scope.
     pub(super) fn column_scope(&mut self, column: &ColumnRef) -> Option<u16> {
         let found = self.find_column(column, true)?;
-        let ScopeNames::Rows { alias, .. } = self.names[found.scope as usize] else {
+        let ScopeNames::Rows { rows, alias, path, .. } = self.names[found.scope as usize].clone() else {
             self.diagnostics.push(
                 Diagnostic::error("M204", column.span, "an array inside an array cannot be iterated")
                     .help("make it a list of the header, with SQL that returns one row per item"),
@@ -411,7 +428,9 @@ impl<'a> Lower<'a> {
                     let steps: Vec<String> = column.json.iter().map(|step| quote_literal(step)).collect();
                     format!("({raw}::jsonb #> array[{}])", steps.join(","))
                 };
-                ScopeNames::Json { array }
+                let kind = rows.column(&column.name).map_or(PgKind::Jsonb, |(_, column)| column.kind.clone());
+                let source = (self.rows_name(&path), column.name.clone(), kind, column.json.clone());
+                ScopeNames::Json { array, source }
             }
             PgKind::Array(of) => {
                 let (slot, _) = self.slot_of(&found, None);
@@ -434,6 +453,15 @@ impl<'a> Lower<'a> {
         self.names.push(names);
         Some(scope)
     }
+}
+
+fn read((rows, column, kind): (String, String, PgKind), form: ReadForm) -> Read {
+    Read::Column { rows, column, kind, form }
+}
+
+fn key_read(rows: String, known: &RowSource, name: &Name) -> Read {
+    let kind = known.column(&name.text).map_or(PgKind::Text, |(_, column)| column.kind.clone());
+    Read::Column { rows, column: name.text.clone(), kind, form: ReadForm::Key }
 }
 
 /// The list at this position of the header.

@@ -7,7 +7,7 @@ use super::columns::ScopeNames;
 use super::emit::{Emitter, Patch};
 use super::program::{Compiled, MapTable, Op, Program, ScopeRows, SlotRef, TextProgram, Writer};
 use super::scope::{Presence, ScopeDraft};
-use super::select::StreamPlan;
+use super::select::{Read, StreamPlan};
 use super::split::SplitColumn;
 use super::writer::{Choice, Misfit, Use, choose, is_primitive};
 use crate::fhir::elements::{codes, elements};
@@ -79,8 +79,10 @@ impl<'a> Lower<'a> {
         let described = super::bind::described(&mapping.header.rows, sources, mapping);
         let split = super::columns::split_column(mapping, rows);
         let stream = StreamPlan {
+            rows: mapping.name.clone(),
             from: super::bind::from_item(&mapping.header.rows, "q"),
             columns: Vec::new(),
+            reads: Vec::new(),
             conditions: Vec::new(),
             order: Vec::new(),
             parent: None,
@@ -119,6 +121,7 @@ impl<'a> Lower<'a> {
         for stream in &mut self.streams {
             if stream.columns.is_empty() {
                 stream.columns.push("true".to_owned());
+                stream.reads.push(Read::Nothing);
             }
         }
         let program = Program {

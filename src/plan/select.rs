@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 
 use super::split::{Range, SplitColumn};
+use crate::row::PgKind;
 
 /// A statement with its parameters.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -41,10 +42,14 @@ pub fn quote_literal(text: &str) -> String {
 /// [`statement`] adds the filters and the split of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamPlan {
+    /// The row source it reads, by its name in the [`Catalog`](super::catalog::Catalog).
+    pub rows: String,
     /// FROM clause; the rows that make the resources go by the alias `q`, a list's by `l`.
     pub from: String,
     /// Select list, in column order of the stream.
     pub columns: Vec<String>,
+    /// What each of `columns` is in terms of the row sources: for rows that do not come from a database.
+    pub reads: Vec<Read>,
     /// What holds for every row, such as a key that is not NULL.
     pub conditions: Vec<String>,
     /// Ordering expressions; empty for a flat export.
@@ -53,6 +58,45 @@ pub struct StreamPlan {
     pub parent: Option<ParentLink>,
     /// The expression that holds the split column here, if this stream has it.
     pub split: Option<String>,
+}
+
+/// What a column of a stream is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Read {
+    /// A column of a row source.
+    Column {
+        /// The row source, by its name in the [`Catalog`](super::catalog::Catalog): the stream's own, or one that
+        /// encloses it.
+        rows: String,
+        /// The column.
+        column: String,
+        /// Its type.
+        kind: PgKind,
+        /// What is done with it.
+        form: ReadForm,
+    },
+    /// `true`, of a resource that reads no column.
+    Nothing,
+}
+
+/// How a column of a row source becomes a column of a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReadForm {
+    /// As it is.
+    Plain,
+    /// As part of a key: integers as `bigint`, texts as `text`, all else as it is.
+    Key,
+    /// The text at this path of a json document (`#>>`).
+    JsonText(Vec<String>),
+    /// The json at this path of a json document, as `jsonb` (`#>`).
+    Json(Vec<String>),
+    /// Of each item of the json array at one path the text at another, as `text[]`; NULL when no array is there.
+    JsonItems {
+        /// Where the array is; empty: the document itself.
+        array: Vec<String>,
+        /// Where the text is in each item.
+        field: Vec<String>,
+    },
 }
 
 /// A list's tie to the driving rows.
