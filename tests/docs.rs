@@ -1,11 +1,14 @@
 //! The book says what the program does: pages, links, samples, messages.
 //!
 //! `BLESS=1 cargo test docs` writes generated parts and the messages of diagnostics anew.
+#![expect(clippy::unwrap_used, reason = "a test ends where the book cannot be read")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use smelt::bulk::manifest::{Manifest, ManifestExtension, ManifestFile, Stored};
+use smelt::bulk::report::{FileReport, MappingReport, Report, Request, Timings, Versions, Watermark};
 use smelt::cli::reference;
 use smelt::fhir::alias;
 use smelt::mapping::catalogue::CODES;
@@ -200,9 +203,9 @@ fn samples_are_found() {
     assert_eq!(shown, [("yaml,mapping", Some("a/b.yaml"), "k: v\n"), ("csv", None, "c\n")]);
 }
 
-fn parse(text: &str) -> Result<Node, Vec<Diagnostic>> {
+fn parse(text: &str) -> Option<Node> {
     let mut out = Vec::new();
-    yaml::parse(SourceId(0), text, &mut out).filter(|_| out.is_empty()).ok_or(out)
+    yaml::parse(SourceId(0), text, &mut out).filter(|_| out.is_empty())
 }
 
 #[test]
@@ -217,7 +220,7 @@ fn yaml_samples_are_what_they_say() {
                 continue;
             }
             let has = |node: &Node, keys: &[&str]| keys.iter().all(|key| node.get(key).is_some());
-            let fits = parse(&sample.text).is_ok_and(|node| match kind {
+            let fits = parse(&sample.text).is_some_and(|node| match kind {
                 "mapping" => has(&node, &["key", "resource"]),
                 "project" => has(&node, &["format"]),
                 "fragment" => has(&node, &["type", "value"]),
@@ -334,4 +337,65 @@ fn with_message(code: &str, text: &str) -> Result<String, String> {
     // Without the count at its end.
     let message = message.trim_end().rsplit_once("\n\n").map_or("", |(message, _)| message);
     Ok(format!("{before}\n```text\n{message}\n```\n{after}"))
+}
+
+// ---- output ---------------------------------------------------------------------------------------------------
+
+/// Every key of a JSON document, at any depth.
+fn keys(value: &serde_json::Value, found: &mut BTreeSet<String>) {
+    match value {
+        serde_json::Value::Object(members) => {
+            for (key, value) in members {
+                found.insert(key.clone());
+                keys(value, found);
+            }
+        }
+        serde_json::Value::Array(items) => items.iter().for_each(|item| keys(item, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_key_of_the_output_is_described() {
+    let stored = Stored { stored_size: 0, sha256: Some(String::new()), content_encoding: Some("gzip") };
+    let file = ManifestFile { resource_type: String::new(), url: String::new(), count: 0, file_size: 0, stored };
+    let manifest = Manifest {
+        transaction_time: String::new(),
+        request: String::new(),
+        requires_access_token: false,
+        output: vec![file],
+        deleted: Some(Vec::new()),
+        outcome: Vec::new(),
+        extension: ManifestExtension { software: String::new(), pack: String::new(), pack_digest: String::new() },
+    };
+    let text = String::new;
+    let report = Report {
+        format: 1,
+        versions: Versions { smelt: text(), fhir: text(), postgresql: text(), pack: text(), pack_digest: text() },
+        request: Request { types: Vec::new(), since: None, until: None, patient_count: None, workers: 1 },
+        watermark: Watermark { transaction_time: text(), quality: text() },
+        timings: Timings { plan_seconds: 0.0, export_seconds: 0.0 },
+        mappings: vec![MappingReport::default()],
+        files: vec![FileReport {
+            name: text(),
+            resource_type: text(),
+            count: 0,
+            bytes: 0,
+            stored_bytes: 0,
+            sha256: None,
+        }],
+    };
+    let page = fs::read_to_string(root().join(BOOK).join("reference/manifest.md")).unwrap();
+    let mut found = BTreeSet::new();
+    for json in [manifest.to_json().unwrap(), report.to_json().unwrap()] {
+        keys(&serde_json::from_slice(&json).unwrap(), &mut found);
+    }
+    assert!(found.len() > 40, "{found:?}");
+    let described = |key: &&String| {
+        page.contains(&format!("`{key}`"))
+            || page.contains(&format!(".{key}`"))
+            || page.contains(&format!("\"{key}\":"))
+    };
+    let missing: Vec<&String> = found.iter().filter(|key| !described(key)).collect();
+    assert!(missing.is_empty(), "reference/manifest.md does not describe {missing:?}");
 }
