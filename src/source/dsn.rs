@@ -225,32 +225,33 @@ mod tests {
     fn pairs() {
         check("ehr", &[("dbname", "ehr")]);
         check("host=db port=5433", &[("host", "db"), ("port", "5433")]);
-        check(" host = 'my db'  user=a\\ b password='it\\'s' ", &[
-            ("host", "my db"),
-            ("password", "it's"),
-            ("user", "a b"),
-        ]);
+        check(
+            " host = 'my db'  user=a\\ b password='it\\'s' ",
+            &[("host", "my db"), ("password", "it's"), ("user", "a b")],
+        );
         check("password='' user=x", &[("password", ""), ("user", "x")]);
     }
 
     #[test]
     fn urls() {
         check("postgresql://", &[]);
-        check("postgres://u:p%40s@h:1,[::1]:2/d%20b?sslmode=require&application_name=x", &[
-            ("application_name", "x"),
-            ("dbname", "d b"),
-            ("host", "h,::1"),
-            ("password", "p@s"),
-            ("port", "1,2"),
-            ("sslmode", "require"),
-            ("user", "u"),
-        ]);
+        check(
+            "postgres://u:p%40s@h:1,[::1]:2/d%20b?sslmode=require&application_name=x",
+            &[
+                ("application_name", "x"),
+                ("dbname", "d b"),
+                ("host", "h,::1"),
+                ("password", "p@s"),
+                ("port", "1,2"),
+                ("sslmode", "require"),
+                ("user", "u"),
+            ],
+        );
         check("postgresql://%2Frun%2Fpg/ehr", &[("dbname", "ehr"), ("host", "/run/pg")]);
-        check("postgresql:///ehr?host=/run/pg&ssl=true", &[
-            ("dbname", "ehr"),
-            ("host", "/run/pg"),
-            ("sslmode", "require"),
-        ]);
+        check(
+            "postgresql:///ehr?host=/run/pg&ssl=true",
+            &[("dbname", "ehr"), ("host", "/run/pg"), ("sslmode", "require")],
+        );
         check("postgresql://u:a?b@h", &[("host", "h"), ("password", "a?b"), ("user", "u")]);
     }
 

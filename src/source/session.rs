@@ -81,15 +81,9 @@ impl Session {
             Ok(Err(error)) => return Err(SourceError::running(&error)),
             Err(_gone) => return Err(SourceError::Ended),
         }
-        let import = snapshot.as_ref().map(|snapshot| snapshot.import());
-        let shared = Shared {
-            requests,
-            state: AtomicU8::new(IDLE),
-            stop,
-            cancel,
-            tls: source.tls(),
-            _snapshot: snapshot,
-        };
+        let import = snapshot.as_ref().map(Snapshot::import);
+        let shared =
+            Shared { requests, state: AtomicU8::new(IDLE), stop, cancel, tls: source.tls(), _snapshot: snapshot };
         let session = Self { shared: Arc::new(shared) };
         if let Some(import) = import {
             session.script(&import).await.map_err(|error| match error {

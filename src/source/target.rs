@@ -171,31 +171,45 @@ impl Target {
         if let Some(options) = settings.get("options") {
             config.options(options);
         }
-        config.channel_binding(choice(settings, "channel_binding", "disable, prefer or require", &[
-            ("prefer", ChannelBinding::Prefer),
-            ("disable", ChannelBinding::Disable),
-            ("require", ChannelBinding::Require),
-        ])?);
-        config.target_session_attrs(choice(settings, "target_session_attrs", "any, read-write or read-only", &[
-            ("any", TargetSessionAttrs::Any),
-            ("read-write", TargetSessionAttrs::ReadWrite),
-            ("read-only", TargetSessionAttrs::ReadOnly),
-        ])?);
-        config.load_balance_hosts(choice(settings, "load_balance_hosts", "disable or random", &[
-            ("disable", LoadBalanceHosts::Disable),
-            ("random", LoadBalanceHosts::Random),
-        ])?);
-        config.ssl_negotiation(choice(settings, "sslnegotiation", "postgres or direct", &[
-            ("postgres", SslNegotiation::Postgres),
-            ("direct", SslNegotiation::Direct),
-        ])?);
+        config.channel_binding(choice(
+            settings,
+            "channel_binding",
+            "disable, prefer or require",
+            &[
+                ("prefer", ChannelBinding::Prefer),
+                ("disable", ChannelBinding::Disable),
+                ("require", ChannelBinding::Require),
+            ],
+        )?);
+        config.target_session_attrs(choice(
+            settings,
+            "target_session_attrs",
+            "any, read-write or read-only",
+            &[
+                ("any", TargetSessionAttrs::Any),
+                ("read-write", TargetSessionAttrs::ReadWrite),
+                ("read-only", TargetSessionAttrs::ReadOnly),
+            ],
+        )?);
+        config.load_balance_hosts(choice(
+            settings,
+            "load_balance_hosts",
+            "disable or random",
+            &[("disable", LoadBalanceHosts::Disable), ("random", LoadBalanceHosts::Random)],
+        )?);
+        config.ssl_negotiation(choice(
+            settings,
+            "sslnegotiation",
+            "postgres or direct",
+            &[("postgres", SslNegotiation::Postgres), ("direct", SslNegotiation::Direct)],
+        )?);
 
         let connect_timeout = seconds(settings, "connect_timeout")?.unwrap_or(Duration::from_secs(10));
         config.connect_timeout(connect_timeout);
         // Firewalls between hospital networks forget quiet connections after minutes; the snapshot's is quiet for
         // hours.
         config.keepalives(settings.get("keepalives") != Some("0"));
-        config.keepalives_idle(seconds(settings, "keepalives_idle")?.unwrap_or(Duration::from_secs(60)));
+        config.keepalives_idle(seconds(settings, "keepalives_idle")?.unwrap_or(Duration::from_mins(1)));
         config.keepalives_interval(seconds(settings, "keepalives_interval")?.unwrap_or(Duration::from_secs(15)));
         config.keepalives_retries(number(settings, "keepalives_count")?.unwrap_or(4));
         if let Some(millis) = number(settings, "tcp_user_timeout")? {
@@ -213,9 +227,7 @@ impl Target {
         let mut password_note = None;
         if let Some(password) = settings.get("password") {
             config.password(password);
-        } else if let Some(path) =
-            settings.get("passfile").map(PathBuf::from).or_else(|| Some(home?.join(".pgpass")))
-        {
+        } else if let Some(path) = settings.get("passfile").map(PathBuf::from).or_else(|| Some(home?.join(".pgpass"))) {
             match passfile::read_passfile(&path) {
                 Ok(text) => {
                     let found = hosts.iter().enumerate().find_map(|(n, host)| {
@@ -269,10 +281,9 @@ fn hosts(settings: &Settings, port: u16) -> Vec<String> {
         dirs.into_iter().find(|dir| Path::new(dir).join(&socket).exists()).unwrap_or("localhost").to_owned()
     };
     match (settings.get("host"), settings.get("hostaddr")) {
-        (Some(list), _) => list
-            .split(',')
-            .map(|host| if host.trim().is_empty() { usual() } else { host.trim().to_owned() })
-            .collect(),
+        (Some(list), _) => {
+            list.split(',').map(|host| if host.trim().is_empty() { usual() } else { host.trim().to_owned() }).collect()
+        }
         // The address doubles as the name a certificate is checked for.
         (None, Some(list)) => list.split(',').map(|address| address.trim().to_owned()).collect(),
         (None, None) => vec![usual()],
@@ -285,13 +296,18 @@ fn tls_settings(settings: &Settings, home: Option<&Path>, sockets_only: bool) ->
         let system = settings.get("sslrootcert").is_some();
         own("root.crt").filter(|_| !system)
     });
-    let mode = choice(settings, "sslmode", "disable, prefer, require, verify-ca or verify-full", &[
-        ("prefer", TlsMode::Prefer),
-        ("disable", TlsMode::Disable),
-        ("require", TlsMode::Require),
-        ("verify-ca", TlsMode::VerifyCa),
-        ("verify-full", TlsMode::VerifyFull),
-    ])?;
+    let mode = choice(
+        settings,
+        "sslmode",
+        "disable, prefer, require, verify-ca or verify-full",
+        &[
+            ("prefer", TlsMode::Prefer),
+            ("disable", TlsMode::Disable),
+            ("require", TlsMode::Require),
+            ("verify-ca", TlsMode::VerifyCa),
+            ("verify-full", TlsMode::VerifyFull),
+        ],
+    )?;
     let identity = match (settings.get("sslcert"), settings.get("sslkey")) {
         (Some(cert), Some(key)) => Some((cert.into(), key.into())),
         (None, None) => own("postgresql.crt").zip(own("postgresql.key")),
@@ -352,8 +368,7 @@ mod tests {
 
     #[test]
     fn the_environment_fills_in() {
-        let env =
-            [("PGHOST", "db"), ("PGPORT", "5433"), ("PGUSER", "etl"), ("PGDATABASE", "ehr"), ("PGPASSWORD", "p")];
+        let env = [("PGHOST", "db"), ("PGPORT", "5433"), ("PGUSER", "etl"), ("PGDATABASE", "ehr"), ("PGPASSWORD", "p")];
         let target = resolve("user=mine", &env).expect("a target");
         assert_eq!(target.to_string(), "mine@db:5433/ehr");
         assert_eq!(target.config.get_password(), Some("p".as_bytes()));

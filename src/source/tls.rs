@@ -33,8 +33,8 @@ pub(super) fn connector(settings: &TlsSettings) -> Result<MakeRustlsConnect, Tar
         None => config.with_no_client_auth(),
         Some((cert, key)) => {
             let chain = certificates("sslcert", cert)?;
-            let secret = PrivateKeyDer::from_pem_file(key)
-                .map_err(|error| certificate("sslkey", key, &error.to_string()))?;
+            let secret =
+                PrivateKeyDer::from_pem_file(key).map_err(|error| certificate("sslkey", key, &error.to_string()))?;
             config
                 .with_client_auth_cert(chain, secret)
                 .map_err(|error| certificate("sslcert", cert, &error.to_string()))?
@@ -68,8 +68,7 @@ fn trust(settings: &TlsSettings) -> Result<Option<RootCertStore>, TargetError> {
 
 fn certificates(key: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TargetError> {
     let wrong = |error: rustls::pki_types::pem::Error| certificate(key, path, &error.to_string());
-    let all: Vec<_> =
-        CertificateDer::pem_file_iter(path).map_err(wrong)?.collect::<Result<_, _>>().map_err(wrong)?;
+    let all: Vec<_> = CertificateDer::pem_file_iter(path).map_err(wrong)?.collect::<Result<_, _>>().map_err(wrong)?;
     if all.is_empty() { Err(certificate(key, path, "holds no certificate")) } else { Ok(all) }
 }
 

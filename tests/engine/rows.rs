@@ -111,7 +111,8 @@ async fn several_portals_share_a_session() {
         let mut going = Vec::new();
         for mut rows in portals {
             if rows.next_batch(&mut batch).await.expect("rows") {
-                let number = |row| i32::from_be_bytes(batch.field(row, 0).expect("a value").try_into().expect("4 bytes"));
+                let number =
+                    |row| i32::from_be_bytes(batch.field(row, 0).expect("a value").try_into().expect("4 bytes"));
                 seen.extend((0..batch.len()).map(number));
                 going.push(rows);
             }
@@ -203,13 +204,13 @@ async fn a_worker_that_goes_away_leaves_nothing_running() {
             let mut work = pin!(session.stream(&silent));
             assert!(tokio::time::timeout(Duration::from_millis(50), work.as_mut()).await.is_err());
             started.send(()).expect("somebody waits");
-            poll_fn(|cx| match gone.try_recv() {
-                Ok(()) => Poll::Ready(()),
-                Err(_) => {
-                    assert!(work.as_mut().poll(cx).is_pending());
-                    cx.waker().wake_by_ref();
-                    Poll::Pending
+            poll_fn(|cx| {
+                if gone.try_recv().is_ok() {
+                    return Poll::Ready(());
                 }
+                assert!(work.as_mut().poll(cx).is_pending());
+                cx.waker().wake_by_ref();
+                Poll::Pending
             })
             .await;
         });
@@ -239,7 +240,7 @@ async fn a_statement_can_be_stopped_over_tls() {
 #[tokio::test]
 async fn a_stalled_reader_stalls_the_server() {
     // The pooler counts what the server got rid of.
-    let pooler = Pooler::start("postgres", Lend::ForSession, 0);
+    let pooler = Pooler::start("postgres", Lend::Session, 0);
     let source = Source::connect(target(&pooler.dsn("postgres")), SourceOptions::default()).await.expect("a source");
     let session = source.session().await.expect("a session");
     // 400 MB.
@@ -317,7 +318,10 @@ async fn an_error_in_the_middle_is_an_error() {
 async fn bytes_of_an_unknown_encoding_pass_untouched() {
     let database = Database::with_options("template template0 encoding 'SQL_ASCII' lc_collate 'C' lc_ctype 'C'").await;
     let admin = database.client().await;
-    admin.batch_execute(r"create table t as select e'M\xfcller \xff\x80'::text as v, 'plain' as w").await.expect("a table");
+    admin
+        .batch_execute(r"create table t as select e'M\xfcller \xff\x80'::text as v, 'plain' as w")
+        .await
+        .expect("a table");
     let session = database.source().await.session().await.expect("a session");
     let mut rows = session.stream(&sql("select v, w from t")).await.expect("rows");
     let mut batch = RowBatch::new(0);
