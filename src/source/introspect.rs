@@ -328,8 +328,7 @@ fn texts(row: &Row) -> Result<Vec<Option<String>>, SourceError> {
 fn text(row: &Row, n: usize, column: &tokio_postgres::Column) -> Result<Option<String>, SourceError> {
     let refused = || SourceError::NotText { column: column.name().to_owned(), kind: column.type_().name().to_owned() };
     // What cannot be shown is refused even where it is NULL: the answer must not depend on the data.
-    let read: fn(&Type, &[u8]) -> Result<String, Box<dyn std::error::Error + Sync + Send>> = match kind(column.type_())
-    {
+    let read: Reader = match kind(column.type_()) {
         PgKind::Bool => as_text::<bool>,
         PgKind::Int2 => as_text::<i16>,
         PgKind::Int4 => as_text::<i32>,
@@ -342,6 +341,9 @@ fn text(row: &Row, n: usize, column: &tokio_postgres::Column) -> Result<Option<S
     let Raw(field) = row.try_get(n).map_err(|error| SourceError::running(&error))?;
     field.map(|field| read(column.type_(), field).map_err(|_unreadable| refused())).transpose()
 }
+
+/// Reads a field of the given type as text.
+type Reader = fn(&Type, &[u8]) -> Result<String, Box<dyn std::error::Error + Sync + Send>>;
 
 fn as_text<T: FromSqlOwned + ToString>(
     of: &Type,

@@ -72,7 +72,7 @@ async fn a_client_certificate_lets_in() {
 
 #[tokio::test]
 async fn a_server_without_tls() {
-    let pooler = Pooler::start("postgres", Lend::ForSession, 0);
+    let pooler = Pooler::start("postgres", Lend::Session, 0);
     let dsn = pooler.dsn("postgres");
     Source::connect(target(&format!("{dsn} sslmode=prefer")), SourceOptions::default()).await.expect("plain text");
     let required = target(&format!("{dsn} sslmode=require"));
@@ -134,7 +134,7 @@ async fn a_missing_server_or_database_is_told() {
 
 #[tokio::test]
 async fn transaction_poolers_are_refused_and_left_clean() {
-    for lend in [Lend::ForTransactionLastFirst, Lend::ForTransactionInTurns] {
+    for lend in [Lend::LastFirst, Lend::InTurns] {
         for sessions in 0..5 {
             let pooler = Pooler::start("postgres", lend, sessions);
             let found = Source::connect(target(&pooler.dsn("postgres")), SourceOptions::default()).await;
@@ -156,7 +156,7 @@ async fn transaction_poolers_are_refused_and_left_clean() {
 
 #[tokio::test]
 async fn session_poolers_are_fine() {
-    let pooler = Pooler::start("postgres", Lend::ForSession, 2);
+    let pooler = Pooler::start("postgres", Lend::Session, 2);
     let source = Source::connect(target(&pooler.dsn("postgres")), SourceOptions::default()).await.expect("let in");
     let session = source.session().await.expect("a session");
     assert_eq!(session.query_text(&super::sql("select 1")).await.expect("a row"), [[Some("1".to_owned())]]);

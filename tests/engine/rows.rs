@@ -204,13 +204,13 @@ async fn a_worker_that_goes_away_leaves_nothing_running() {
             let mut work = pin!(session.stream(&silent));
             assert!(tokio::time::timeout(Duration::from_millis(50), work.as_mut()).await.is_err());
             started.send(()).expect("somebody waits");
-            poll_fn(|cx| match gone.try_recv() {
-                Ok(()) => Poll::Ready(()),
-                Err(_) => {
-                    assert!(work.as_mut().poll(cx).is_pending());
-                    cx.waker().wake_by_ref();
-                    Poll::Pending
+            poll_fn(|cx| {
+                if gone.try_recv().is_ok() {
+                    return Poll::Ready(());
                 }
+                assert!(work.as_mut().poll(cx).is_pending());
+                cx.waker().wake_by_ref();
+                Poll::Pending
             })
             .await;
         });
@@ -240,7 +240,7 @@ async fn a_statement_can_be_stopped_over_tls() {
 #[tokio::test]
 async fn a_stalled_reader_stalls_the_server() {
     // The pooler counts what the server got rid of.
-    let pooler = Pooler::start("postgres", Lend::ForSession, 0);
+    let pooler = Pooler::start("postgres", Lend::Session, 0);
     let source = Source::connect(target(&pooler.dsn("postgres")), SourceOptions::default()).await.expect("a source");
     let session = source.session().await.expect("a session");
     // 400 MB.

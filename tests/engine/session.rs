@@ -271,3 +271,33 @@ async fn the_role_is_known() {
 pub async fn drop_role(admin: &tokio_postgres::Client, role: &str) {
     admin.batch_execute(&format!("drop owned by {role}; drop role {role}")).await.expect("the role is dropped");
 }
+
+#[tokio::test]
+async fn the_shipped_role_reads_and_cannot_write() {
+    let cluster = crate::support::database::cluster();
+    let admin = cluster.client().await;
+    let made = "create database shipped";
+    admin.batch_execute(made).await.expect("a database");
+    let (owner, connection) =
+        tokio_postgres::connect(&cluster.dsn("shipped"), tokio_postgres::NoTls).await.expect("in");
+    tokio::spawn(connection);
+    owner.batch_execute("create schema ehr; create table ehr.t as select 1 as n").await.expect("a table");
+    // Twice: it may be run again.
+    for _ in 0..2 {
+        let output = std::process::Command::new("psql")
+            .args(["-X", "-d", &cluster.dsn("shipped"), "-v", "role=smelt ro", "-v", "schema=ehr"])
+            .args(["-Atqf", concat!(env!("CARGO_MANIFEST_DIR"), "/sql/read_only_role.sql")])
+            .output()
+            .expect("psql runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "", "nothing is writable");
+    }
+    let own = target(&format!("{} user='smelt ro'", cluster.dsn("shipped")));
+    let source = smelt::source::Source::connect(own, SourceOptions::default()).await.expect("a source");
+    let facts = source.check_read_only().await.expect("facts");
+    assert!(!facts.superuser && !facts.can_write && facts.sees_sessions, "{facts:?}");
+    let session = source.session().await.expect("a session");
+    assert_eq!(session.query_text(&sql("select n from ehr.t")).await.expect("a row").len(), 1);
+    let limits = sql("select current_setting('lock_timeout'), current_setting('statement_timeout')");
+    assert_eq!(session.query_text(&limits).await.expect("a row")[0], [Some("10s".to_owned()), Some("8h".to_owned())]);
+}

@@ -56,6 +56,7 @@ temp_file_limit = 200MB
 max_connections = 200
 max_prepared_transactions = 20
 wal_level = logical
+wal_keep_size = 1GB
 ssl = on
 ssl_ca_file = '$dir/authority.crt'
 ssl_cert_file = '$dir/server.crt'

@@ -19,11 +19,11 @@ use super::database::cluster;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Lend {
     /// Until it goes.
-    ForSession,
+    Session,
     /// Until the end of its transaction; the session used last is lent first (PgBouncer's way).
-    ForTransactionLastFirst,
-    /// Until the end of its transaction; sessions take turns (`server_round_robin`).
-    ForTransactionInTurns,
+    LastFirst,
+    /// The same; sessions take turns (`server_round_robin`).
+    InTurns,
 }
 
 /// A running pooler; it runs as long as the test process.
@@ -98,7 +98,7 @@ impl Pool {
 
     fn borrow(&self) -> Result<UnixStream> {
         let mut idle = self.idle.lock().expect("nobody failed");
-        let next = if self.lend == Lend::ForTransactionLastFirst { idle.pop_back() } else { idle.pop_front() };
+        let next = if self.lend == Lend::LastFirst { idle.pop_back() } else { idle.pop_front() };
         next.map_or_else(|| self.open(), Ok)
     }
 
@@ -145,7 +145,7 @@ impl Pool {
                     }
                 }
             }
-            if idle && self.lend != Lend::ForSession {
+            if idle && self.lend != Lend::Session {
                 self.idle.lock().expect("nobody failed").push_back(server);
             } else {
                 lent = Some(server);
