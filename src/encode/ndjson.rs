@@ -110,8 +110,8 @@ impl Encoder {
         })
     }
 
-    /// Gives the next rows of a stream, which must have as many columns as its statement; the batch used up comes
-    /// back, to be filled again. Only for the stream that [`Step::Need`] names, and once for each before the first step.
+    /// Gives the next rows of the stream that [`Step::Need`] names; they must have as many columns as its statement.
+    /// The batch used up comes back, to be filled again.
     pub fn feed(&mut self, stream: u16, batch: RowBatch) -> RowBatch {
         self.rows.feed(stream, batch)
     }
