@@ -249,6 +249,9 @@ impl<'a> Lower<'a> {
             .collect();
         let kept = if object.members.iter().all(is_constant) {
             Known { fixed: Presence::Always, runtime: false }
+        } else if object.type_path == "Meta" {
+            // `lastUpdated` joins what the author wrote; without a time the profile still holds.
+            self.either(known.iter().copied())
         } else if headed.is_empty() {
             let dynamic: Vec<Known> = object
                 .members
