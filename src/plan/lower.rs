@@ -484,15 +484,13 @@ impl<'a> Lower<'a> {
             .then(|| self.emit.site("R206", &path, None));
         let end;
         if known.runtime {
-            let skip = self.emit.jump_unless(self.current, guard);
-            self.runtime(
-                &member.value,
-                &path,
-                format!("\"{}\":", member.name).as_bytes(),
-                required.map(|site| (site, root)),
-            );
+            let mut skips: Vec<Patch> = self.emit.jump_unless(self.current, guard).into_iter().collect();
+            let prefix = format!("\"{}\":", member.name);
+            let required = required.map(|site| (site, root));
+            skips.extend(self.runtime(&member.value, &path, prefix.as_bytes(), required));
             end = (!last).then(|| self.emit.op(self.current, Op::JumpIfKept { to: 0 }));
-            self.emit.land(self.current, skip);
+            // Beyond the jump: what was skipped was not kept.
+            self.emit.land(self.current, skips);
         } else {
             let present = self.scope().all([guard, known.fixed]);
             let skips = self.skip_unless(present, guard, &member.value, &path);
@@ -567,9 +565,9 @@ impl<'a> Lower<'a> {
         let known = self.known(value, path);
         let guard = self.guard(&item.guards);
         if known.runtime {
-            let skip = self.emit.jump_unless(self.current, guard);
-            self.runtime(value, path, b"", None);
-            self.emit.land(self.current, skip);
+            let mut skips: Vec<Patch> = self.emit.jump_unless(self.current, guard).into_iter().collect();
+            skips.extend(self.runtime(value, path, b"", None));
+            self.emit.land(self.current, skips);
             return;
         }
         let present = self.scope().all([guard, known.fixed]);
@@ -588,17 +586,18 @@ impl<'a> Lower<'a> {
         self.emit.land(self.current, skips);
     }
 
-    /// Writes a value that holds a list whose length only the run knows; it may take itself back.
-    fn runtime(&mut self, value: &Value, path: &str, prefix: &[u8], required: Option<(u16, bool)>) {
+    /// Writes a value that holds a list whose length only the run knows; it may take itself back. Gives the jumps that
+    /// leave it out altogether.
+    fn runtime(&mut self, value: &Value, path: &str, prefix: &[u8], required: Option<(u16, bool)>) -> Vec<Patch> {
         let (required, reject) = match required {
             Some((site, root)) => (Some(site), root || self.pack.project.policy.reject_missing),
             None => (None, false),
         };
+        let mut skips = Vec::new();
         match value {
             Value::Leaf(_) => {}
             Value::Object(object) => {
                 let rule = self.rule(object, path);
-                let mut skips = Vec::new();
                 for (path, known) in &rule.required {
                     if !known.runtime {
                         let kept = rule.kept;
@@ -620,7 +619,6 @@ impl<'a> Lower<'a> {
                 self.members(object, path, false);
                 let closer = self.emit.pool(b"},");
                 let _ = self.emit.op(self.current, Op::Close { closer, required, reject });
-                self.emit.land(self.current, skips);
             }
             Value::List(items) => {
                 let known = self.known(value, path);
@@ -637,6 +635,7 @@ impl<'a> Lower<'a> {
                 let _ = self.emit.op(self.current, Op::Close { closer, required, reject });
             }
         }
+        skips
     }
 
     fn live_if(&mut self, presence: Presence) {

@@ -218,7 +218,7 @@ pub struct SlotRef {
     pub slot: u16,
 }
 
-/// `out = any/all of (word & mask)`, or its negation. Masks that span words chain through bits.
+/// `out = any/all of (word & mask)`. Masks that span words chain through bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rule {
     /// Bit written.

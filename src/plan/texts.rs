@@ -5,7 +5,7 @@ use super::program::{
     Comparand, PredicateTest, SlotRef, TextArg, TextArgText, TextPart, TextProgram, TextTest, Writer,
 };
 use super::scope::Presence;
-use super::writer::in_text;
+use super::writer::{in_template, in_text};
 use crate::mapping::diagnostic::Diagnostic;
 use crate::mapping::tree::{Arg, ColumnRef, CompareOp, Condition, Operand, Part, Test, Text};
 use crate::row::PgKind;
@@ -85,13 +85,13 @@ impl Lower<'_> {
                     for column in columns {
                         // Lists and documents are what a template needs the crate for.
                         let Some(found) = self.find_column(column, true) else { continue };
-                        let writer = match found.kind {
-                            PgKind::Json | PgKind::Jsonb => Some(Writer::Json),
-                            _ => self.text_writer(column, &found.kind),
-                        };
-                        if let Some(writer) = writer {
-                            let (slot, _) = self.slot_of(&found, None);
-                            slots.push((format!("{}{}", "../".repeat(column.up.into()), column.name), slot, writer));
+                        match in_template(&found.kind, self.pack.project.timezone.is_some()) {
+                            Ok(writer) => {
+                                let (slot, _) = self.slot_of(&found, None);
+                                let name = format!("{}{}", "../".repeat(column.up.into()), column.name);
+                                slots.push((name, slot, writer));
+                            }
+                            Err(misfit) => self.misfit(&misfit, column, &found.kind.to_string(), "text"),
                         }
                     }
                     out.push(TextPart::Render(template.clone(), slots));

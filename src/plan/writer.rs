@@ -176,6 +176,19 @@ pub(super) fn in_text(kind: &PgKind, zone: bool) -> Result<Writer, Misfit> {
     })
 }
 
+/// The writer for a column in the context of a template that the crate renders: lists and documents are welcome.
+pub(super) fn in_template(kind: &PgKind, zone: bool) -> Result<Writer, Misfit> {
+    match kind {
+        PgKind::Json | PgKind::Jsonb => Ok(Writer::Json),
+        PgKind::Array(of) => {
+            let writer = in_text(of, zone)?;
+            // The crate would take the scale off a number.
+            array_of(Choice { writer, quoted: writer == Writer::Numeric }).map(Writer::Array)
+        }
+        _ => in_text(kind, zone),
+    }
+}
+
 /// True for FHIR's primitive types.
 pub(super) fn is_primitive(fhir_type: &str) -> bool {
     fhir_type == "xhtml" || fhir_type.chars().next().is_some_and(char::is_lowercase)

@@ -1,7 +1,11 @@
-//! What tests stand on: a throw-away PostgreSQL, and a pooler that plays tricks.
+//! What tests stand on: a throw-away PostgreSQL, a pooler that plays tricks, and a second implementation of the
+//! language with rows to try it on.
 
 pub mod database;
+pub(crate) mod generate;
+pub(crate) mod packs;
 pub mod pooler;
+pub(crate) mod reference;
 
 use std::{
     future::Future,
