@@ -32,6 +32,7 @@ pub(super) enum Command {
     Export(ExportArgs),
     Validate(ValidateArgs),
     Preview(PreviewArgs),
+    Test(TestArgs),
     Explain(ExplainArgs),
     Completions(CompletionsArgs),
 }

@@ -18,6 +18,7 @@ use crate::mapping::pack::{PackFiles, load};
 use crate::mapping::render;
 use crate::mapping::source::Sources;
 use crate::mapping::tree::{Pack, Project};
+use crate::plan::lock::{self, Lock};
 use crate::source::{Session, Source, SourceError, SourceOptions, Target};
 
 /// Connections beyond those of the workers: the snapshot's and that of the proofs.
@@ -31,6 +32,14 @@ pub(super) fn checked(settings: &Settings) -> Result<Checked, Failure> {
 /// Checks a pack's texts.
 pub(super) fn check_files(files: &PackFiles) -> Checked {
     check(load(files, alias::builtins()))
+}
+
+/// The pack's `columns.lock`, if it has one; it joins `sources`.
+pub(super) fn locked(files: &PackFiles, sources: &mut Sources, diagnostics: &mut Vec<Diagnostic>) -> Option<Lock> {
+    let own = files.layers.first()?;
+    let (path, text) = own.files.iter().find(|(path, _)| path.ends_with(&format!("/{}", lock::FILE_NAME)))?;
+    let source = sources.add(path.as_str(), text.as_str());
+    Some(lock::parse(source, text, diagnostics))
 }
 
 /// A pack without errors. What is wrong is told on standard error; errors end the command.

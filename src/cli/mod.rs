@@ -10,7 +10,9 @@ pub mod log;
 mod numbers;
 mod preview;
 pub mod progress;
+pub mod reference;
 pub mod table;
+mod test;
 mod validate;
 
 use std::fmt::Write as _;
@@ -60,6 +62,7 @@ fn execute(cli: &Cli, bars: &MultiProgress) -> Result<Exit, Failure> {
             flags.extend(args.database.flags());
             preview::run(args, &start(cli, flags, bars)?)
         }
+        Command::Test(args) => test::run(args, &start(cli, args.pack.flags(), bars)?),
         Command::Explain(args) => {
             start(cli, Flags::new(), bars)?;
             print(&explain::run(args)?)

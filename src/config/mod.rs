@@ -5,5 +5,5 @@ pub mod pack;
 pub mod settings;
 pub mod table;
 
-pub use pack::{PackError, read_pack};
+pub use pack::{PackError, pack_directory, read_pack};
 pub use settings::{Settings, SettingsError};

@@ -109,7 +109,7 @@ impl PackError {
 
 /// Reads the pack at `directory`, or the only pack below it, and the packs it extends.
 pub fn read_pack(directory: &Path) -> Result<PackFiles, PackError> {
-    let mut pack = find(directory)?;
+    let mut pack = pack_directory(directory)?;
     let mut files = PackFiles::default();
     loop {
         let layer = read_layer(&pack)?;
@@ -129,8 +129,8 @@ pub fn read_pack(directory: &Path) -> Result<PackFiles, PackError> {
     }
 }
 
-/// The pack meant by `directory`, with a path whose parents can be named.
-fn find(directory: &Path) -> Result<PathBuf, PackError> {
+/// The directory of the pack meant by `directory`: itself, or the only pack below it.
+pub fn pack_directory(directory: &Path) -> Result<PathBuf, PackError> {
     let directory = fs::canonicalize(directory).map_err(|error| failed(directory, error))?;
     if directory.join("project.yaml").is_file() {
         return Ok(directory);

@@ -1,9 +1,11 @@
 //! Row batches and a program become bytes. No I/O, no runtime: the caller feeds batches and drains the output.
 //!
-//! [`Encoder`] runs the ops of a [`Program`](crate::plan::program::Program) (`ndjson`) over the current row of each
-//! scope (`scope`) and writes values (`leaf`, and below it `text`, `number`, `time`) into an [`Output`].
+//! [`Encoder`](crate::encode::Encoder) runs the ops of a [`Program`](crate::plan::program::Program) (`ndjson`) over the
+//! current row of each scope (`scope`) and writes values (`leaf`, and below it `text`, `number`, `time`) into an
+//! [`Output`](crate::encode::Output).
 
 mod array;
+mod code;
 mod compare;
 #[cfg(test)]
 mod fixture;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::code::{Instruction, instructions};
 use super::leaf::Leaves;
 use super::output::{Mark, Output};
 use super::report::{Counts, Report};
@@ -37,13 +38,16 @@ pub enum Step {
 #[derive(Debug)]
 pub struct Encoder {
     program: Arc<Program>,
+    code: Arc<[Instruction]>,
     texts: Vec<Text>,
+    /// Sites of resource ids.
+    id_sites: Vec<bool>,
     rows: Rows,
     leaves: Leaves,
     counts: Counts,
     chunk_bytes: usize,
     phase: Phase,
-    /// The next op.
+    /// The next instruction.
     pc: usize,
     /// The current scope.
     scope: usize,
@@ -93,6 +97,8 @@ impl Encoder {
         verify(&program)?;
         let rows = Rows::new(&program)?;
         Ok(Self {
+            code: instructions(&program.ops).into(),
+            id_sites: program.sites.iter().map(|site| site.code == "R405").collect(),
             texts: program.texts.iter().map(Text::new).collect::<Result<_, _>>()?,
             leaves: Leaves::new(&program)?,
             counts: Counts::new(rows.stream_count()),
@@ -110,8 +116,8 @@ impl Encoder {
         })
     }
 
-    /// Gives the next rows of a stream, which must have as many columns as its statement; the batch used up comes
-    /// back, to be filled again. Only for the stream that [`Step::Need`] names, and once for each before the first step.
+    /// Gives the next rows of the stream that [`Step::Need`] names; they must have as many columns as its statement.
+    /// The batch used up comes back, to be filled again.
     pub fn feed(&mut self, stream: u16, batch: RowBatch) -> RowBatch {
         self.rows.feed(stream, batch)
     }
@@ -181,11 +187,16 @@ impl Encoder {
     /// Runs ops until something stops them. What asks for rows is run again when they are there.
     fn run(&mut self, program: &Program, out: &mut Output) -> Stop {
         let literal = |lit: Lit| &program.literals[lit.start as usize..(lit.start + lit.len) as usize];
+        let code = Arc::clone(&self.code);
         let mut pc = self.pc;
         loop {
             let at = pc;
+            let Instruction { before, op } = &code[at];
             pc += 1;
-            match program.ops[at] {
+            if before.len > 0 {
+                out.bytes.extend_from_slice(literal(*before));
+            }
+            match *op {
                 Op::Literal(lit) => out.bytes.extend_from_slice(literal(lit)),
                 Op::Put { from, writer, quoted, site } => {
                     let Some((kind, field)) = self.rows.get(self.scope, from) else { return Stop::Reject(site) };
@@ -202,7 +213,7 @@ impl Encoder {
                 }
                 Op::Text { text, site } => {
                     let program_text = &self.texts[usize::from(text)];
-                    let is_id = text == program.id || program.sites[usize::from(site)].code == "R405";
+                    let is_id = text == program.id || self.id_sites[usize::from(site)];
                     let (rows, leaves, bytes) = (&self.rows, &mut self.leaves, &mut out.bytes);
                     let done = if is_id {
                         program_text.json_id(rows, self.scope, leaves, bytes)

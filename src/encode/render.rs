@@ -31,8 +31,8 @@ pub(super) struct Template {
 
 #[derive(Debug)]
 struct Column {
-    /// Name, and fields within it (`address.city`).
-    path: Vec<String>,
+    /// Without `../`: the slot tells the row.
+    name: String,
     slot: SlotRef,
     writer: Writer,
 }
@@ -44,7 +44,7 @@ impl Template {
         let columns: Vec<Column> = columns
             .iter()
             .map(|(name, slot, writer)| Column {
-                path: name.trim_start_matches("../").split('.').map(str::to_owned).collect(),
+                name: name.trim_start_matches("../").to_owned(),
                 slot: *slot,
                 writer: *writer,
             })
@@ -60,7 +60,7 @@ impl Template {
             let Some((kind, field)) = rows.present(scope, column.slot) else { continue };
             let value = value(kind, column.writer, field, leaves)?;
             if let Some(level) = levels.get_mut(usize::from(column.slot.up)) {
-                insert(level, &column.path, value);
+                level.insert(column.name.clone(), value);
             }
         }
         // Innermost row first; each becomes a member of the one around it, as `../` expects.
@@ -106,21 +106,6 @@ fn value(kind: &PgKind, writer: Writer, field: &[u8], leaves: &mut Leaves) -> Re
         _ => {
             leaves.text(kind, writer, field, Form::Raw, &mut raw)?;
             Ok(Value::from(text::utf8(&raw)?))
-        }
-    }
-}
-
-fn insert(level: &mut Map<String, Value>, path: &[String], value: Value) {
-    match path {
-        [] => {}
-        [name] => {
-            level.insert(name.clone(), value);
-        }
-        [name, rest @ ..] => {
-            let inner = level.entry(name.clone()).or_insert_with(|| Value::Object(Map::new()));
-            if let Value::Object(inner) = inner {
-                insert(inner, rest, value);
-            }
         }
     }
 }

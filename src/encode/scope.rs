@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use super::array::{self, ArrayCursor, Element};
+use super::array::ArrayCursor;
 use super::compare::{self, Literal};
 use super::leaf::{self, Leaves};
 use super::lookup::{self, Found, Table};
@@ -11,7 +11,7 @@ use super::report::Counts;
 use super::{EncodeError, Invalid};
 use crate::mapping::tree::CompareOp;
 use crate::plan::program::{Bit, Lookup, PredicateTest, Program, ScopeRows, SlotRef};
-use crate::row::{PgKind, RowBatch};
+use crate::row::{PgKind, Place, RowBatch};
 
 /// A stream: the batch at hand and the place in it.
 #[derive(Debug, Default)]
@@ -38,6 +38,10 @@ struct State {
     /// Itself for scope 0.
     parent: usize,
     from: From,
+    /// The stream whose batch has the bytes of its fields.
+    bytes: usize,
+    /// First of its slots' places and kinds.
+    slots: usize,
     /// First word of its bits.
     words: usize,
     /// First of its lookups' results.
@@ -48,8 +52,12 @@ struct State {
 
 #[derive(Debug)]
 enum From {
-    Stream { stream: usize, joined: bool },
-    Arrays { slots: Vec<u16>, cursors: Vec<(ArrayCursor, Element)> },
+    Stream {
+        stream: usize,
+        joined: bool,
+    },
+    /// Slots of the enclosing scope, the place in each one's array, and the element there.
+    Arrays(Vec<(u16, ArrayCursor, Place)>),
 }
 
 /// The current row of every scope.
@@ -58,6 +66,9 @@ pub(super) struct Rows {
     program: Arc<Program>,
     streams: Vec<Stream>,
     scopes: Vec<State>,
+    /// Slots of the current rows, and their kinds.
+    places: Vec<Place>,
+    kinds: Vec<PgKind>,
     bits: Vec<u64>,
     found: Vec<Found>,
     tables: Vec<Table>,
@@ -99,6 +110,7 @@ impl Test {
 impl Rows {
     pub(super) fn new(program: &Arc<Program>) -> Result<Self, EncodeError> {
         let mut scopes: Vec<State> = Vec::with_capacity(program.scopes.len());
+        let mut kinds: Vec<PgKind> = Vec::new();
         let (mut words, mut found, mut streams) = (0, 0, 1);
         for (number, scope) in program.scopes.iter().enumerate() {
             let parent = scope.parent.map_or(0, usize::from);
@@ -111,10 +123,15 @@ impl Rows {
                     From::Stream { stream: usize::from(*stream), joined: *joined }
                 }
                 ScopeRows::Arrays { arrays } => {
-                    From::Arrays { slots: arrays.clone(), cursors: vec![Default::default(); arrays.len()] }
+                    From::Arrays(arrays.iter().map(|slot| (*slot, ArrayCursor::default(), Place::NULL)).collect())
                 }
             };
-            scopes.push(State { parent, from, words, found, lists: Vec::new() });
+            let bytes = match &from {
+                From::Stream { stream, .. } => *stream,
+                From::Arrays(_) => scopes.get(parent).map_or(0, |outer| outer.bytes),
+            };
+            scopes.push(State { parent, from, bytes, slots: kinds.len(), words, found, lists: Vec::new() });
+            kinds.extend(scope.slots.iter().map(|slot| slot.kind.clone()));
             words += usize::from(scope.bits).div_ceil(64);
             found += scope.lookups.len();
         }
@@ -128,6 +145,8 @@ impl Rows {
             program: Arc::clone(program),
             streams: std::iter::repeat_with(Stream::default).take(streams).collect(),
             scopes,
+            places: vec![Place::NULL; kinds.len()],
+            kinds,
             bits: vec![0; words],
             found: vec![Found::Nothing; found],
             tables: program.maps.iter().map(Table::new).collect(),
@@ -176,7 +195,7 @@ impl Rows {
     pub(super) fn stream_of(&self, scope: usize) -> Option<usize> {
         match self.scopes[scope].from {
             From::Stream { stream, .. } => Some(stream),
-            From::Arrays { .. } => None,
+            From::Arrays(_) => None,
         }
     }
 
@@ -276,36 +295,32 @@ impl Rows {
     /// Goes to the first elements of the arrays of a scope; false when they have none. Arrays of several dimensions
     /// are iterated element by element, as `unnest` does it.
     pub(super) fn first_elements(&mut self, scope: usize) -> bool {
-        self.each_array(scope, |field, (cursor, element)| {
-            *cursor = ArrayCursor::open(field).map_or_else(|Invalid| ArrayCursor::default(), |(start, _)| start);
-            let first = cursor.next(field);
-            *element = first.flatten();
-            first.is_some()
-        })
+        self.each_array(scope, true)
     }
 
     /// Goes to the next elements; false when every array has ended. Where one is shorter its elements are NULL.
     pub(super) fn next_elements(&mut self, scope: usize) -> bool {
-        self.each_array(scope, |field, (cursor, element)| {
-            let next = cursor.next(field);
-            *element = next.flatten();
-            next.is_some()
-        })
+        self.each_array(scope, false)
     }
 
-    /// Moves every array of a scope; true when one of them has an element there.
-    fn each_array(&mut self, scope: usize, go: impl Fn(&[u8], &mut (ArrayCursor, Element)) -> bool) -> bool {
+    fn each_array(&mut self, scope: usize, from_start: bool) -> bool {
         let parent = self.scopes[scope].parent;
-        let From::Arrays { slots, cursors } = &mut self.scopes[scope].from else { return false };
-        let (slots, mut cursors) = (std::mem::take(slots), std::mem::take(cursors));
+        let From::Arrays(arrays) = &mut self.scopes[scope].from else { return false };
+        let mut arrays = std::mem::take(arrays);
         let mut any = false;
-        for (slot, at) in slots.iter().zip(&mut cursors) {
-            match self.field(parent, usize::from(*slot)) {
-                Some(field) => any |= go(field, at),
-                None => *at = <(ArrayCursor, Element)>::default(),
+        for (slot, cursor, element) in &mut arrays {
+            *element = Place::NULL;
+            let Some(field) = self.field(parent, *slot) else { continue };
+            if from_start {
+                *cursor = ArrayCursor::open(field).map_or_else(|Invalid| ArrayCursor::default(), |(start, _)| start);
+            }
+            if let Some(next) = cursor.next(field) {
+                any = true;
+                let array = self.places[self.scopes[parent].slots + usize::from(*slot)];
+                *element = next.map_or(Place::NULL, |(start, len)| array.part(start, len));
             }
         }
-        self.scopes[scope].from = From::Arrays { slots, cursors };
+        self.scopes[scope].from = From::Arrays(arrays);
         any
     }
 
@@ -313,18 +328,9 @@ impl Rows {
 
     /// A slot's field in the current row of its scope.
     #[inline]
-    pub(super) fn field(&self, scope: usize, slot: usize) -> Option<&[u8]> {
-        let column = usize::from(self.program.scopes[scope].slots[slot].column);
-        match &self.scopes[scope].from {
-            From::Stream { stream, .. } => {
-                let stream = &self.streams[*stream];
-                stream.batch.field(stream.row, column)
-            }
-            From::Arrays { slots, cursors } => {
-                let field = self.field(self.scopes[scope].parent, usize::from(*slots.get(column)?))?;
-                array::bytes(field, cursors.get(column)?.1)
-            }
-        }
+    fn field(&self, scope: usize, slot: u16) -> Option<&[u8]> {
+        let state = &self.scopes[scope];
+        self.streams[state.bytes].batch.bytes(self.places[state.slots + usize::from(slot)])
     }
 
     /// The scope `up` levels outward.
@@ -337,8 +343,8 @@ impl Rows {
     #[inline]
     pub(super) fn get(&self, scope: usize, from: SlotRef) -> Option<(&PgKind, &[u8])> {
         let scope = self.outward(scope, from.up);
-        let kind = &self.program.scopes[scope].slots[usize::from(from.slot)].kind;
-        self.field(scope, usize::from(from.slot)).map(|field| (kind, field))
+        let kind = &self.kinds[self.scopes[scope].slots + usize::from(from.slot)];
+        self.field(scope, from.slot).map(|field| (kind, field))
     }
 
     /// The same, `None` also when the slot is blank, empty or left out as invalid.
@@ -361,15 +367,24 @@ impl Rows {
     /// Computes the bits of a scope's current row: slots, lookups, imports, predicates, rules.
     pub(super) fn load(&mut self, program: &Program, scope: usize, leaves: &mut Leaves, counts: &mut Counts) {
         let shape = &program.scopes[scope];
-        let words = self.scopes[scope].words;
+        let state = &self.scopes[scope];
+        let (words, places) = (state.words, state.slots);
         self.bits[words..words + usize::from(shape.bits).div_ceil(64)].fill(0);
+        let batch = &self.streams[state.bytes].batch;
         let mut word = 0;
         for (nth, slot) in shape.slots.iter().enumerate() {
             if nth % 64 == 0 && nth > 0 {
                 self.bits[words + nth / 64 - 1] = word;
                 word = 0;
             }
-            let Some(field) = self.field(scope, nth) else { continue };
+            let place = match &state.from {
+                From::Stream { stream, .. } => batch.place(self.streams[*stream].row, usize::from(slot.column)),
+                From::Arrays(arrays) => {
+                    arrays.get(usize::from(slot.column)).map_or(Place::NULL, |(_, _, place)| *place)
+                }
+            };
+            self.places[places + nth] = place;
+            let Some(field) = batch.bytes(place) else { continue };
             let mut present = leaf::is_present(&slot.kind, field);
             if let (true, Some((writer, site))) = (present, slot.check) {
                 let mut trial = std::mem::take(&mut leaves.scratch);

@@ -34,7 +34,7 @@ impl Text {
         Ok(Self {
             parts: parts(&program.parts, program.html)?,
             form: if program.html { Form::Html } else { Form::Json },
-            is_id: program.parts.iter().map(id_len).sum::<Option<usize>>().is_some_and(|len| len <= 64),
+            is_id: program.parts.iter().map(id_len).sum::<Option<usize>>().is_some_and(|len| (1..=64).contains(&len)),
         })
     }
 
@@ -83,7 +83,7 @@ impl Text {
 /// The greatest length of a part that writes only what ids may have; `None` when that is not known beforehand.
 fn id_len(part: &TextPart) -> Option<usize> {
     match part {
-        TextPart::Literal(text) => syntax::is_id(text.as_bytes()).then_some(text.len()),
+        TextPart::Literal(text) => (text.is_empty() || syntax::is_id(text.as_bytes())).then_some(text.len()),
         TextPart::Uuid(..) | TextPart::Slot(_, Writer::Uuid) => Some(36),
         TextPart::Sha256(_) => Some(64),
         TextPart::Slot(_, Writer::BigInt | Writer::Int { .. }) => Some(20),
@@ -301,6 +301,7 @@ mod tests {
             (vec![TextPart::Uuid([0; 16], vec![])], true),
             (vec![TextPart::Sha256(vec![])], true),
             (vec![literal("a"), TextPart::Sha256(vec![])], false),
+            (vec![literal("")], false),
             (vec![literal("a_"), TextPart::Slot(slot, Writer::BigInt)], false),
             (vec![TextPart::Slot(slot, Writer::String)], false),
         ] {

@@ -32,10 +32,21 @@ pub(super) fn is_bare(syntax: Syntax) -> bool {
     matches!(syntax, Syntax::Decimal | Syntax::Integer(_) | Syntax::Boolean)
 }
 
+/// The bytes that an id may have.
+const ID: [bool; 256] = {
+    let mut allowed = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        allowed[byte] = matches!(byte as u8, b'-' | b'.') || (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    allowed
+};
+
 /// `[A-Za-z0-9\-\.]{1,64}`
 pub(super) fn is_id(text: &[u8]) -> bool {
-    (1..=64).contains(&text.len())
-        && text.iter().all(|byte| matches!(byte, b'-' | b'.') || byte.is_ascii_alphanumeric())
+    // All bytes are looked at: without an early end the loop is quicker for texts this short.
+    (1..=64).contains(&text.len()) && text.iter().fold(true, |all, byte| all & ID[*byte as usize])
 }
 
 /// `[^\s]+(\s[^\s]+)*`

@@ -460,7 +460,7 @@ fn templates_reach_the_row_around_and_documents() {
         parts: vec![TextPart::Render(
             "{{#each ../address.lines}}{{this}},{{/each}} {{../name}}: {{name}}".to_owned(),
             vec![
-                ("../address.lines".to_owned(), outer(2), Writer::Json),
+                ("../address".to_owned(), outer(2), Writer::Json),
                 ("../name".to_owned(), outer(1), Writer::String),
                 ("name".to_owned(), own(1), Writer::String),
             ],
@@ -472,7 +472,11 @@ fn templates_reach_the_row_around_and_documents() {
         asm.op(Op::Text { text: 1, site }).write(",");
     });
     asm.trim("]\n");
-    check(&asm.finish(), &[rows("1|Ann|[\"x\", \"y\"]\n"), rows("1|a\n 1|b\n")], "[\"x,y, Ann: a\",\"x,y, Ann: b\"]\n");
+    check(
+        &asm.finish(),
+        &[rows("1|Ann|{\"lines\": [\"x\", \"y\"]}\n"), rows("1|a\n 1|b\n")],
+        "[\"x,y, Ann: a\",\"x,y, Ann: b\"]\n",
+    );
 }
 
 // ---- programs that cannot run -------------------------------------------------------------------------------

@@ -11,9 +11,11 @@ mod progress;
 mod proofs;
 mod run;
 mod spill;
+mod verify;
 mod worker;
 
 pub use look::{Preview, dry_run, preview};
 pub use prepare::{Prepared, learn, prepare};
 pub use progress::Counting;
 pub use run::{ExportError, ExportOptions, Exported, export};
+pub use verify::verify;

@@ -77,7 +77,8 @@ pub(super) async fn plan(
     Ok(proofs)
 }
 
-async fn constrained(session: &Session, mapping: &Mapping) -> Result<bool, ExportError> {
+/// True when a unique constraint of the mapping's table covers its key.
+pub(super) async fn constrained(session: &Session, mapping: &Mapping) -> Result<bool, ExportError> {
     let RowsKind::Table { schema, name } = &mapping.header.rows.kind else { return Ok(false) };
     let table = crate::plan::bind::table(schema.as_deref(), name);
     let Some(facts) = session.table_facts(&table).await? else { return Ok(false) };
@@ -138,7 +139,8 @@ impl Proofs {
     }
 }
 
-async fn numbers(session: &Session, statement: &Statement) -> Result<Vec<u64>, ExportError> {
+/// The first row of an answer, as counts.
+pub(super) async fn numbers(session: &Session, statement: &Statement) -> Result<Vec<u64>, ExportError> {
     let rows = session.query_text(statement).await?;
     let row = rows.into_iter().next().unwrap_or_default();
     Ok(row.into_iter().map(|field| field.and_then(|text| text.parse().ok()).unwrap_or_default()).collect())

@@ -252,7 +252,7 @@ pub fn export<S: Sink>(
             });
             match (done, checked) {
                 (Ok(done), Ok(())) => Ok((done, ())),
-                (Err(ExportError::Cancelled), Err(error)) | (Ok(_), Err(error)) | (Err(error), _) => Err(error),
+                (Err(ExportError::Cancelled) | Ok(_), Err(error)) | (Err(error), _) => Err(error),
             }
         })
     })?;

@@ -11,11 +11,6 @@ pub(super) struct Spill {
 }
 
 impl Spill {
-    /// Bytes held.
-    pub(super) fn len(&self) -> u64 {
-        self.len
-    }
-
     /// Appends bytes.
     pub(super) fn push(&mut self, bytes: &[u8]) -> io::Result<()> {
         if self.file.is_none() {
@@ -74,8 +69,8 @@ mod tests {
             })
             .unwrap();
         assert_eq!(out, [&text[..600_000], b"end"].concat());
-        assert_eq!(spill.len(), 0);
+        assert_eq!(spill.len, 0);
         spill.push(b"x").unwrap();
-        assert_eq!(spill.len(), 1);
+        assert_eq!(spill.len, 1);
     }
 }

@@ -54,7 +54,7 @@ struct Checker<'a> {
     sources: &'a Sources,
     project: &'a Project,
     mappings: &'a [RawMapping],
-    /// Mappings whose own file has said what is wrong.
+    /// Mappings that are there and could not be read.
     broken: &'a BTreeSet<String>,
     heads: Vec<Head>,
     code_maps: &'a [CodeMap],
@@ -115,7 +115,6 @@ impl<'a> Checker<'a> {
         let scope = Scope::root(mapping);
         let root = self.root(&scope, resource_type, type_span, id, node);
         self.local_references(root.as_ref());
-        self.list_orders(&mapping.header.lists);
         self.search_names(mapping, resource_type);
         if let Some(root) = &root {
             self.compartment(mapping, resource_type, type_span, root);

@@ -48,7 +48,7 @@ impl Lower<'_> {
             entries: map.rows.iter().map(|row| (row.source.clone(), self.render(form, &row.targets))).collect(),
             empty: map.empty.as_ref().map_or(MapOther::Omit, |fallback| self.fallback(form, fallback)),
             other,
-            counted: !matches!(map.other, Some(Fallback::Targets(_))),
+            counted: map.other.is_none(),
         };
         self.maps.push(table);
         let number = (self.maps.len() - 1) as u16;

@@ -39,6 +39,7 @@ fn compile_mapping(
     let id = lower.text(&mapping.id);
     let present = lower.text_presence(&mapping.id);
     lower.reject_unless(present, "R405", &format!("{}.id", mapping.resource_type));
+    lower.assume(present);
     lower.resource(&mapping.root);
     Some(lower.finish(id))
 }

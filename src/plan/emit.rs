@@ -21,6 +21,7 @@ pub(super) struct Emitter {
     known: HashMap<Vec<u8>, Lit>,
     pending: Vec<u8>,
     sites: Vec<Site>,
+    assumed: Vec<(u16, Presence)>,
 }
 
 impl Emitter {
@@ -57,12 +58,27 @@ impl Emitter {
 
     /// A jump that is taken unless `presence` holds; `None` when it always holds.
     pub(super) fn jump_unless(&mut self, scope: u16, presence: Presence) -> Option<Patch> {
+        if self.assumed.contains(&(scope, presence)) {
+            return None;
+        }
         match presence {
             Presence::Always => None,
             Presence::Never => Some(self.op(scope, Op::Jump { to: 0 })),
             Presence::When(Sym::Slot(bit)) => Some(self.op(scope, Op::JumpUnless { bit, to: 0 })),
             Presence::When(Sym::Derived(n)) => Some(self.op(scope, Op::JumpUnless { bit: DERIVED | n, to: 0 })),
         }
+    }
+
+    /// From here to the matching [`Emitter::forget`] these hold: the ops are not reached otherwise.
+    pub(super) fn assume(&mut self, scope: u16, facts: impl IntoIterator<Item = Presence>) -> usize {
+        let before = self.assumed.len();
+        self.assumed.extend(facts.into_iter().map(|fact| (scope, fact)));
+        before
+    }
+
+    /// Ends what was assumed since `before`.
+    pub(super) fn forget(&mut self, before: usize) {
+        self.assumed.truncate(before);
     }
 
     /// A jump that is always taken.
@@ -77,9 +93,14 @@ impl Emitter {
     }
 
     /// Makes the jump go to the next op.
-    pub(super) fn land(&mut self, scope: u16, patch: impl IntoIterator<Item = Patch>) {
+    pub(super) fn land(&mut self, scope: u16, patches: impl IntoIterator<Item = Patch>) {
+        let mut patches = patches.into_iter().peekable();
+        if patches.peek().is_none() {
+            // Nobody jumps here, so literals before and after may become one.
+            return;
+        }
         let here = self.here(scope);
-        for Patch(at) in patch {
+        for Patch(at) in patches {
             match &mut self.ops[at].0 {
                 Op::Jump { to } | Op::JumpUnless { to, .. } | Op::JumpIfKept { to } | Op::Each { end: to, .. } => {
                     *to = here;

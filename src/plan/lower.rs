@@ -148,6 +148,7 @@ impl<'a> Lower<'a> {
         for (path, known) in &rule.required {
             if !known.runtime {
                 self.reject_unless(known.fixed, "R206", path);
+                self.assume(known.fixed);
             }
         }
         self.emit.literal(b"{");
@@ -167,6 +168,12 @@ impl<'a> Lower<'a> {
         self.emit.land(self.current, bad);
         let _ = self.emit.op(self.current, Op::Reject { site });
         self.emit.land(self.current, [good]);
+    }
+
+    /// What follows is reached only when `presence` holds.
+    pub(super) fn assume(&mut self, presence: Presence) -> usize {
+        let facts = self.scope().implied(presence);
+        self.emit.assume(self.current, facts)
     }
 
     // ---- presence -------------------------------------------------------------------------------------------
@@ -242,6 +249,9 @@ impl<'a> Lower<'a> {
             .collect();
         let kept = if object.members.iter().all(is_constant) {
             Known { fixed: Presence::Always, runtime: false }
+        } else if object.type_path == "Meta" {
+            // `lastUpdated` joins what the author wrote; without a time the profile still holds.
+            self.either(known.iter().copied())
         } else if headed.is_empty() {
             let dynamic: Vec<Known> = object
                 .members
@@ -474,18 +484,17 @@ impl<'a> Lower<'a> {
             .then(|| self.emit.site("R206", &path, None));
         let end;
         if known.runtime {
-            let skip = self.emit.jump_unless(self.current, guard);
-            self.runtime(
-                &member.value,
-                &path,
-                format!("\"{}\":", member.name).as_bytes(),
-                required.map(|site| (site, root)),
-            );
+            let mut skips: Vec<Patch> = self.emit.jump_unless(self.current, guard).into_iter().collect();
+            let prefix = format!("\"{}\":", member.name);
+            let required = required.map(|site| (site, root));
+            skips.extend(self.runtime(&member.value, &path, prefix.as_bytes(), required));
             end = (!last).then(|| self.emit.op(self.current, Op::JumpIfKept { to: 0 }));
-            self.emit.land(self.current, skip);
+            // Beyond the jump: what was skipped was not kept.
+            self.emit.land(self.current, skips);
         } else {
             let present = self.scope().all([guard, known.fixed]);
             let skips = self.skip_unless(present, guard, &member.value, &path);
+            let before = self.assume(present);
             match &member.value {
                 Value::Leaf(leaf) => self.leaf(leaf, Some(&member.name)),
                 value => {
@@ -494,6 +503,7 @@ impl<'a> Lower<'a> {
                     self.emit.literal(b",");
                 }
             }
+            self.emit.forget(before);
             end = (!last).then(|| self.emit.jump(self.current));
             self.emit.land(self.current, skips);
         }
@@ -555,36 +565,39 @@ impl<'a> Lower<'a> {
         let known = self.known(value, path);
         let guard = self.guard(&item.guards);
         if known.runtime {
-            let skip = self.emit.jump_unless(self.current, guard);
-            self.runtime(value, path, b"", None);
-            self.emit.land(self.current, skip);
+            let mut skips: Vec<Patch> = self.emit.jump_unless(self.current, guard).into_iter().collect();
+            skips.extend(self.runtime(value, path, b"", None));
+            self.emit.land(self.current, skips);
             return;
         }
         let present = self.scope().all([guard, known.fixed]);
         let skips = self.skip_unless(present, guard, value, path);
+        let before = self.assume(present);
         if let Value::Leaf(leaf) = value {
             self.leaf(leaf, None);
         } else {
             self.fixed(value, path);
             self.emit.literal(b",");
         }
+        self.emit.forget(before);
         if live {
             let _ = self.emit.op(self.current, Op::Live);
         }
         self.emit.land(self.current, skips);
     }
 
-    /// Writes a value that holds a list whose length only the run knows; it may take itself back.
-    fn runtime(&mut self, value: &Value, path: &str, prefix: &[u8], required: Option<(u16, bool)>) {
+    /// Writes a value that holds a list whose length only the run knows; it may take itself back. Gives the jumps that
+    /// leave it out altogether.
+    fn runtime(&mut self, value: &Value, path: &str, prefix: &[u8], required: Option<(u16, bool)>) -> Vec<Patch> {
         let (required, reject) = match required {
             Some((site, root)) => (Some(site), root || self.pack.project.policy.reject_missing),
             None => (None, false),
         };
+        let mut skips = Vec::new();
         match value {
             Value::Leaf(_) => {}
             Value::Object(object) => {
                 let rule = self.rule(object, path);
-                let mut skips = Vec::new();
                 for (path, known) in &rule.required {
                     if !known.runtime {
                         let kept = rule.kept;
@@ -606,7 +619,6 @@ impl<'a> Lower<'a> {
                 self.members(object, path, false);
                 let closer = self.emit.pool(b"},");
                 let _ = self.emit.op(self.current, Op::Close { closer, required, reject });
-                self.emit.land(self.current, skips);
             }
             Value::List(items) => {
                 let known = self.known(value, path);
@@ -623,6 +635,7 @@ impl<'a> Lower<'a> {
                 let _ = self.emit.op(self.current, Op::Close { closer, required, reject });
             }
         }
+        skips
     }
 
     fn live_if(&mut self, presence: Presence) {

@@ -17,3 +17,5 @@ pub mod select;
 pub mod split;
 mod texts;
 mod writer;
+
+pub use writer::{Accepted, accepted, accepts_json_field};

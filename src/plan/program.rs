@@ -143,7 +143,7 @@ pub struct MapTable {
     pub empty: MapOther,
     /// What a value not listed becomes.
     pub other: MapOther,
-    /// True when a value not listed is counted as unmapped (it is not when the map itself lists `*` with a code).
+    /// True when a value not listed is counted as unmapped: the map does not say itself what such a value becomes.
     pub counted: bool,
 }
 
@@ -218,7 +218,7 @@ pub struct SlotRef {
     pub slot: u16,
 }
 
-/// `out = any/all of (word & mask)`, or its negation. Masks that span words chain through bits.
+/// `out = any/all of (word & mask)`. Masks that span words chain through bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rule {
     /// Bit written.

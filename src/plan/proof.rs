@@ -1,9 +1,10 @@
 //! Statements that prove things about the data inside an export's snapshot: ids are unique, references resolve.
 
 use super::bind::from_item;
-use super::select::{Filter, Param, Statement, quote_ident};
+use super::select::{Filter, Param, Statement, quote_ident, quote_literal};
 use crate::mapping::tree::{
-    Arg, ColumnRef, Expr, ItemKind, Mapping, Object, Pack, Part, Refers, RowsKind, Text, Value,
+    Arg, ColumnRef, CompareOp, Condition, Expr, ItemKind, Mapping, Object, Operand, Over, Pack, Part, Refers, Rows,
+    Text, Value,
 };
 
 /// Counts the keys that occur more than once among the driving rows, and those with a NULL.
@@ -29,7 +30,7 @@ fn id_sql(mapping: &Mapping) -> Option<String> {
     let mut parts = Vec::new();
     for part in &mapping.id.parts {
         match part {
-            Part::Literal(text) => parts.push(super::select::quote_literal(text)),
+            Part::Literal(text) => parts.push(quote_literal(text)),
             Part::Column(column) if column.json.is_empty() => {
                 parts.push(format!("q.{}::text", quote_ident(&column.name)));
             }
@@ -97,10 +98,10 @@ pub struct ReferenceCheck {
 
 /// One check per reference of `mapping` that points to a mapping in `exported`; those inside lists read the list.
 pub fn reference_checks(pack: &Pack, mapping: &Mapping, exported: &[&str], filter: &Filter) -> Vec<ReferenceCheck> {
-    let mut found = Vec::new();
-    collect(&mapping.root, &mapping.resource_type, &mut Vec::new(), mapping, &mut found);
+    let mut search = Search { mapping, lists: Vec::new(), guards: Vec::new(), found: Vec::new() };
+    search.object(&mapping.root, &mapping.resource_type);
     let mut checks: Vec<ReferenceCheck> = Vec::new();
-    for (path, refers, list) in found {
+    for Reference { path, refers, list, guards } in search.found {
         let Some(target) = pack.mappings.iter().find(|target| target.name == refers.mapping) else { continue };
         if !exported.contains(&refers.mapping.as_str()) {
             continue;
@@ -109,6 +110,9 @@ pub fn reference_checks(pack: &Pack, mapping: &Mapping, exported: &[&str], filte
             None => (from_item(&mapping.header.rows, "q"), filter.conditions.clone(), filter.params.clone()),
             Some(rows) => (from_item(rows, "q"), Vec::new(), Vec::<Param>::new()),
         };
+        let guards: Option<Vec<String>> = guards.into_iter().map(condition_sql).collect();
+        // A condition that looks elsewhere is left out: more rows are asked about, and a count errs upward.
+        conditions.extend(guards.unwrap_or_default());
         let mut equal = Vec::new();
         let columns: Option<Vec<String>> = refers
             .args
@@ -117,7 +121,7 @@ pub fn reference_checks(pack: &Pack, mapping: &Mapping, exported: &[&str], filte
                 Arg::Column(ColumnRef { up: 0, name, json, .. }) if json.is_empty() => {
                     Some(format!("q.{}", quote_ident(name)))
                 }
-                Arg::Literal(text) => Some(super::select::quote_literal(text)),
+                Arg::Literal(text) => Some(quote_literal(text)),
                 Arg::Column(_) => None,
             })
             .collect();
@@ -140,55 +144,108 @@ pub fn reference_checks(pack: &Pack, mapping: &Mapping, exported: &[&str], filte
     checks
 }
 
-type Found<'a> = (String, &'a Refers, Option<&'a crate::mapping::tree::Rows>);
-
-fn collect<'a>(
-    object: &'a Object,
-    path: &str,
-    lists: &mut Vec<&'a crate::mapping::tree::Rows>,
-    mapping: &'a Mapping,
-    found: &mut Vec<Found<'a>>,
-) {
-    for member in &object.members {
-        walk(&member.value, &format!("{path}.{}", member.name), lists, mapping, found);
-    }
+/// A reference in the tree: its path, the rows it stands in (a list's, or the driving ones) and the `$if`s around it
+/// that speak about those rows.
+struct Reference<'a> {
+    path: String,
+    refers: &'a Refers,
+    list: Option<&'a Rows>,
+    guards: Vec<&'a Condition>,
 }
 
-fn walk<'a>(
-    value: &'a Value,
-    path: &str,
-    lists: &mut Vec<&'a crate::mapping::tree::Rows>,
+/// Finds references.
+struct Search<'a> {
     mapping: &'a Mapping,
-    found: &mut Vec<Found<'a>>,
-) {
-    match value {
-        Value::Leaf(leaf) => {
-            if let Expr::Text(Text { refers: Some(refers), .. }) = &leaf.expr {
-                let path = path.strip_suffix(".reference").unwrap_or(path);
-                found.push((path.to_owned(), refers, lists.last().copied()));
-            }
+    lists: Vec<&'a Rows>,
+    guards: Vec<&'a Condition>,
+    found: Vec<Reference<'a>>,
+}
+
+impl<'a> Search<'a> {
+    fn object(&mut self, object: &'a Object, path: &str) {
+        for member in &object.members {
+            let before = self.guards.len();
+            self.guards.extend(&member.guards);
+            self.value(&member.value, &format!("{path}.{}", member.name));
+            self.guards.truncate(before);
         }
-        Value::Object(object) => collect(object, path, lists, mapping, found),
-        Value::List(items) => {
-            for item in items {
-                match &item.kind {
-                    ItemKind::One(value) => walk(value, path, lists, mapping, found),
-                    ItemKind::Each { over, body, .. } => {
-                        if let crate::mapping::tree::Over::List(at) = over
-                            && let Some(list) = super::columns::list_at(&mapping.header.lists, at)
-                        {
-                            lists.push(&list.rows);
-                            walk(body, path, lists, mapping, found);
-                            lists.pop();
+    }
+
+    fn value(&mut self, value: &'a Value, path: &str) {
+        match value {
+            Value::Leaf(leaf) => {
+                if let Expr::Text(Text { refers: Some(refers), .. }) = &leaf.expr {
+                    self.found.push(Reference {
+                        path: path.strip_suffix(".reference").unwrap_or(path).to_owned(),
+                        refers,
+                        list: self.lists.last().copied(),
+                        guards: self.guards.clone(),
+                    });
+                }
+            }
+            Value::Object(object) => self.object(object, path),
+            Value::List(items) => {
+                for item in items {
+                    let before = self.guards.len();
+                    self.guards.extend(&item.guards);
+                    match &item.kind {
+                        ItemKind::One(value) => self.value(value, path),
+                        ItemKind::Each { over: Over::List(at), body, .. } => {
+                            if let Some(list) = super::columns::list_at(&self.mapping.header.lists, at) {
+                                // Conditions outside speak about other rows.
+                                let outside = std::mem::take(&mut self.guards);
+                                self.lists.push(&list.rows);
+                                self.value(body, path);
+                                self.lists.pop();
+                                self.guards = outside;
+                            }
                         }
+                        ItemKind::Each { .. } => {}
                     }
+                    self.guards.truncate(before);
                 }
             }
         }
     }
 }
 
-/// True when the driving rows are a table, so that its unique constraints hold for them.
-pub fn is_table(mapping: &Mapping) -> bool {
-    matches!(mapping.header.rows.kind, RowsKind::Table { .. })
+/// A condition in SQL over alias `q`; `None` when it looks beyond these rows.
+fn condition_sql(condition: &Condition) -> Option<String> {
+    let all = |parts: &[Condition], word: &str| -> Option<String> {
+        let parts: Option<Vec<String>> = parts.iter().map(condition_sql).collect();
+        Some(format!("({})", parts?.join(word)))
+    };
+    let column = |column: &ColumnRef| {
+        (column.up == 0 && column.json.is_empty()).then(|| format!("q.{}", quote_ident(&column.name)))
+    };
+    let operand = |operand: &Operand| match operand {
+        Operand::Column(name) => column(name),
+        Operand::Text(text) => Some(quote_literal(text)),
+        Operand::Number(digits) => Some(digits.clone()),
+        Operand::Bool(value) => Some(value.to_string()),
+    };
+    Some(match condition {
+        Condition::And(parts) => all(parts, " and ")?,
+        Condition::Or(parts) => all(parts, " or ")?,
+        Condition::Not(part) => format!("not {}", condition_sql(part)?),
+        Condition::IsNull { operand: what, negated } => {
+            format!("({} is {}null)", operand(what)?, if *negated { "not " } else { "" })
+        }
+        Condition::In { operand: what, list, negated } => {
+            let list: Option<Vec<String>> = list.iter().map(operand).collect();
+            format!("({} {}in ({}))", operand(what)?, if *negated { "not " } else { "" }, list?.join(", "))
+        }
+        Condition::Compare { left, op, right } => {
+            let op = match op {
+                CompareOp::Eq => "=",
+                CompareOp::Ne => "<>",
+                CompareOp::Lt => "<",
+                CompareOp::Le => "<=",
+                CompareOp::Gt => ">",
+                CompareOp::Ge => ">=",
+            };
+            format!("({} {op} {})", operand(left)?, operand(right)?)
+        }
+        Condition::Truthy(name) => format!("({} is true)", column(name)?),
+    })
 }

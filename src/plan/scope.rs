@@ -137,6 +137,20 @@ impl ScopeDraft {
         self.combine(inputs, true, Presence::Always)
     }
 
+    /// Everything that holds when `presence` does: itself and, where it is an "all", its parts.
+    pub(super) fn implied(&self, presence: Presence) -> Vec<Presence> {
+        let mut facts = vec![presence];
+        let mut at = 0;
+        while let Some(fact) = facts.get(at).copied() {
+            at += 1;
+            let Presence::When(bit) = fact else { continue };
+            if let Some(rule) = self.rules.iter().find(|rule| rule.out == bit && rule.all) {
+                facts.extend(rule.inputs.iter().map(|input| Presence::When(*input)));
+            }
+        }
+        facts
+    }
+
     fn combine(&mut self, mut inputs: Vec<Sym>, all: bool, none: Presence) -> Presence {
         inputs.sort_unstable();
         inputs.dedup();

@@ -126,6 +126,36 @@ fn array_of(element: Choice) -> Result<ArrayOf, Misfit> {
     })
 }
 
+/// A type of column that a FHIR primitive can be written from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accepted {
+    /// The column's type.
+    pub kind: PgKind,
+    /// The text is checked row by row.
+    pub checked: bool,
+    /// `timezone` must be declared.
+    pub needs_zone: bool,
+}
+
+/// The scalar types of column that `fhir_type` can be written from; for the reference.
+pub fn accepted(fhir_type: &str) -> Vec<Accepted> {
+    use PgKind::*;
+    let used = |zone| Use { from_json: false, zone, list: false, allowed: None };
+    [Text, Char, Bool, Int2, Int4, Int8, Float4, Float8, Numeric, Date, Time, Timestamp, TimestampTz, Uuid, Bytea]
+        .into_iter()
+        .filter_map(|kind| {
+            let choice = choose(&kind, fhir_type, used(true)).ok()?;
+            let needs_zone = choose(&kind, fhir_type, used(false)).is_err();
+            Some(Accepted { kind, checked: matches!(choice.writer, Writer::Checked(..)), needs_zone })
+        })
+        .collect()
+}
+
+/// True when a field of a json column can be written as `fhir_type`; for the reference.
+pub fn accepts_json_field(fhir_type: &str) -> bool {
+    choose(&PgKind::Text, fhir_type, Use { from_json: true, zone: true, list: false, allowed: None }).is_ok()
+}
+
 /// The writer for a column inside a string, where it stands as FHIR text.
 pub(super) fn in_text(kind: &PgKind, zone: bool) -> Result<Writer, Misfit> {
     use PgKind::*;

@@ -5,17 +5,29 @@
 pub struct RowBatch {
     width: usize,
     data: Vec<u8>,
-    fields: Vec<Field>,
+    fields: Vec<Place>,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Field {
+/// Where a field, or a part of it, stands in a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
     start: u32,
     /// `u32::MAX` is NULL.
     len: u32,
 }
 
 const NULL: u32 = u32::MAX;
+
+impl Place {
+    /// The place of no bytes at all: NULL.
+    pub const NULL: Self = Self { start: 0, len: NULL };
+
+    /// The place of a part of the field here, `start` counted from the field's own beginning.
+    #[must_use]
+    pub fn part(self, start: u32, len: u32) -> Self {
+        Self { start: self.start + start, len }
+    }
+}
 
 impl RowBatch {
     /// An empty batch of rows with `width` columns.
@@ -39,9 +51,9 @@ impl RowBatch {
         match field {
             Some(bytes) => {
                 self.data.extend_from_slice(bytes);
-                self.fields.push(Field { start, len: bytes.len() as u32 });
+                self.fields.push(Place { start, len: bytes.len() as u32 });
             }
-            None => self.fields.push(Field { start, len: NULL }),
+            None => self.fields.push(Place { start, len: NULL }),
         }
     }
 
@@ -68,11 +80,22 @@ impl RowBatch {
     /// The field's bytes, or `None` for NULL.
     #[inline]
     pub fn field(&self, row: usize, column: usize) -> Option<&[u8]> {
-        let field = self.fields[row * self.width + column];
-        if field.len == NULL {
+        self.bytes(self.place(row, column))
+    }
+
+    /// Where the field stands: what a reader keeps that looks at a row more than once.
+    #[inline]
+    pub fn place(&self, row: usize, column: usize) -> Place {
+        self.fields[row * self.width + column]
+    }
+
+    /// The bytes at a place, or `None` for NULL.
+    #[inline]
+    pub fn bytes(&self, place: Place) -> Option<&[u8]> {
+        if place.len == NULL {
             return None;
         }
-        let start = field.start as usize;
-        Some(&self.data[start..start + field.len as usize])
+        let start = place.start as usize;
+        self.data.get(start..start + place.len as usize)
     }
 }

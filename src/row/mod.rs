@@ -5,5 +5,5 @@ pub mod civil;
 pub mod kind;
 pub mod value;
 
-pub use batch::RowBatch;
+pub use batch::{Place, RowBatch};
 pub use kind::PgKind;

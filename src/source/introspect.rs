@@ -5,7 +5,7 @@ use std::{collections::HashMap, pin::Pin};
 use futures_core::Stream as _;
 use tokio_postgres::{
     Row, RowStream, SimpleQueryMessage,
-    types::{FromSql as _, Kind, Type},
+    types::{FromSqlOwned, Kind, Type},
 };
 
 use super::{Session, Source, SourceError, cursor::Raw};
@@ -327,20 +327,27 @@ fn texts(row: &Row) -> Result<Vec<Option<String>>, SourceError> {
 
 fn text(row: &Row, n: usize, column: &tokio_postgres::Column) -> Result<Option<String>, SourceError> {
     let refused = || SourceError::NotText { column: column.name().to_owned(), kind: column.type_().name().to_owned() };
-    let Raw(field) = row.try_get(n).map_err(|error| SourceError::running(&error))?;
-    let Some(field) = field else { return Ok(None) };
-    let of = column.type_();
-    let text = match kind(of) {
-        PgKind::Bool => bool::from_sql(of, field).map(|value| value.to_string()),
-        PgKind::Int2 => i16::from_sql(of, field).map(|value| value.to_string()),
-        PgKind::Int4 => i32::from_sql(of, field).map(|value| value.to_string()),
-        PgKind::Int8 => i64::from_sql(of, field).map(|value| value.to_string()),
-        PgKind::Float4 => f32::from_sql(of, field).map(|value| value.to_string()),
-        PgKind::Float8 => f64::from_sql(of, field).map(|value| value.to_string()),
-        PgKind::Text | PgKind::Char | PgKind::Json => {
-            return String::from_utf8(field.to_vec()).map(Some).map_err(|_not_utf8| refused());
-        }
+    // What cannot be shown is refused even where it is NULL: the answer must not depend on the data.
+    let read: Reader = match kind(column.type_()) {
+        PgKind::Bool => as_text::<bool>,
+        PgKind::Int2 => as_text::<i16>,
+        PgKind::Int4 => as_text::<i32>,
+        PgKind::Int8 => as_text::<i64>,
+        PgKind::Float4 => as_text::<f32>,
+        PgKind::Float8 => as_text::<f64>,
+        PgKind::Text | PgKind::Char | PgKind::Json => |_, field| Ok(String::from_utf8(field.to_vec())?),
         _ => return Err(refused()),
     };
-    text.map(Some).map_err(|_unreadable| refused())
+    let Raw(field) = row.try_get(n).map_err(|error| SourceError::running(&error))?;
+    field.map(|field| read(column.type_(), field).map_err(|_unreadable| refused())).transpose()
+}
+
+/// Reads a field of the given type as text.
+type Reader = fn(&Type, &[u8]) -> Result<String, Box<dyn std::error::Error + Sync + Send>>;
+
+fn as_text<T: FromSqlOwned + ToString>(
+    of: &Type,
+    field: &[u8],
+) -> Result<String, Box<dyn std::error::Error + Sync + Send>> {
+    Ok(T::from_sql(of, field)?.to_string())
 }

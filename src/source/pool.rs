@@ -96,11 +96,11 @@ impl Source {
         // Each host may use up the time for one.
         let patience = target.connect_timeout * config.get_hosts().len().max(1) as u32;
         let probe = timeout(patience, probe(&config, &tls, &target));
-        let version = probe.await.unwrap_or_else(|_elapsed| Err(no_answer(&target, patience)))?;
+        let server = probe.await.unwrap_or_else(|_elapsed| Err(no_answer(&target, patience)))?;
 
         let dial = Dial {
             tls: tls.clone(),
-            setup: setup(&options, version),
+            setup: setup(&options, &server),
             limit: Arc::new(Semaphore::new(options.max_connections)),
         };
         let manager = Manager::from_connect(config, dial, ManagerConfig { recycling_method: RecyclingMethod::Fast });
@@ -111,7 +111,7 @@ impl Source {
             .runtime(Runtime::Tokio1)
             .build()
             .map_err(|error| SourceError::Unexpected(error.to_string()))?;
-        Ok(Self { shared: Arc::new(Shared { pool, tls, target, options, version }) })
+        Ok(Self { shared: Arc::new(Shared { pool, tls, target, options, version: server.version }) })
     }
 
     /// A session of its own, in a read-only transaction that sees one state of the database: for checking statements
@@ -230,42 +230,56 @@ where
     drop(permit);
 }
 
+/// What is learnt about the server before the first real connection.
+struct Server {
+    version: u32,
+    encoding: String,
+}
+
 /// What every connection is told before anything else.
-fn setup(options: &SourceOptions, version: u32) -> String {
-    let mut sql = String::from(
-        "set client_encoding = 'UTF8'; set timezone = 'UTC'; set datestyle = 'ISO, YMD'; \
-         set intervalstyle = 'iso_8601'; set extra_float_digits = 1; set standard_conforming_strings = on; \
-         set default_transaction_read_only = on; \
-         set jit = off; \
-         set synchronize_seqscans = off; set max_parallel_workers_per_gather = 0; \
-         set idle_session_timeout = 0; ",
-    );
-    // The two lines above `idle_session_timeout`: compiling costs more than it gains on plain selects; rows come in
-    // the same order every time, and a worker is one process on the server, so the worker count bounds its load.
-    if version >= 170_000 {
+fn setup(options: &SourceOptions, server: &Server) -> String {
+    // In an SQL_ASCII database nobody knows what the bytes mean; asked for UTF-8, the server refuses what is not.
+    // Untouched, the rows get through and a bad one is counted where it is written.
+    let encoding = if server.encoding == "SQL_ASCII" { "SQL_ASCII" } else { "UTF8" };
+    let mut sql = vec![
+        format!("client_encoding = '{encoding}'"),
+        "timezone = 'UTC'".to_owned(),
+        "datestyle = 'ISO, YMD'".to_owned(),
+        "intervalstyle = 'iso_8601'".to_owned(),
+        "extra_float_digits = 1".to_owned(),
+        "standard_conforming_strings = on".to_owned(),
+        "default_transaction_read_only = on".to_owned(),
+        "idle_session_timeout = 0".to_owned(),
+        // Compiling costs more than it gains on plain selects.
+        "jit = off".to_owned(),
+        // Rows come in the same order every time, and a worker is one process on the server: the number of workers
+        // bounds the load.
+        "synchronize_seqscans = off".to_owned(),
+        "max_parallel_workers_per_gather = 0".to_owned(),
+    ];
+    if server.version >= 170_000 {
         // A transaction lasts as long as the export; single statements are what a limit is for.
-        sql.push_str("set transaction_timeout = 0; ");
+        sql.push("transaction_timeout = 0".to_owned());
     }
     for (name, value) in [
         ("statement_timeout", options.statement_timeout),
         ("lock_timeout", options.lock_timeout),
         ("idle_in_transaction_session_timeout", options.idle_in_transaction_timeout),
     ] {
-        if let Some(limit) = value {
-            sql += &format!("set {name} = {}; ", limit.as_millis().min(i32::MAX as u128));
-        }
+        sql.extend(value.map(|limit| format!("{name} = {}", limit.as_millis().min(i32::MAX as u128))));
     }
     if !options.search_path.is_empty() {
         let schemas: Vec<String> = options.search_path.iter().map(|schema| quote_ident(schema)).collect();
-        sql += &format!("set search_path = {}; ", schemas.join(", "));
+        sql.push(format!("search_path = {}", schemas.join(", ")));
     }
-    sql
+    format!("set {}", sql.join("; set "))
 }
 
 /// The server's version, from two bare connections that also show whether each keeps its own server session.
 ///
 /// Nothing is set on them: a transaction pooler would hand the settings to its next client.
-async fn probe(config: &Config, tls: &MakeRustlsConnect, target: &Target) -> Result<u32, SourceError> {
+async fn probe(config: &Config, tls: &MakeRustlsConnect, target: &Target) -> Result<Server, SourceError> {
+    const PID: &str = "select pg_backend_pid()";
     let a = bare(config, tls, target).await?;
     let version = ask(&a, "select current_setting('server_version_num')").await?;
     let version: u32 = version.parse().unwrap_or(0);
@@ -273,10 +287,10 @@ async fn probe(config: &Config, tls: &MakeRustlsConnect, target: &Target) -> Res
         let found = ask(&a, "select current_setting('server_version')").await?;
         return Err(SourceError::Version { target: target.to_string(), found });
     }
+    let encoding = ask(&a, "show server_encoding").await?;
     // A pool that hands out the last used session first gives A's to B. One that takes turns gives A another one
     // (twice A), or has just one (A and B). While B is in a transaction, A cannot have B's.
     let b = bare(config, tls, target).await?;
-    const PID: &str = "select pg_backend_pid()";
     let own = ask(&a, PID).await?;
     let mut same = own == ask(&a, PID).await?;
     let other = ask(&b, PID).await?;
@@ -287,7 +301,7 @@ async fn probe(config: &Config, tls: &MakeRustlsConnect, target: &Target) -> Res
         same &= own == ask(&a, PID).await?;
         same &= other == ask(&b, "rollback; select pg_backend_pid()").await?;
     }
-    if same { Ok(version) } else { Err(SourceError::Pooler { target: target.to_string() }) }
+    if same { Ok(Server { version, encoding }) } else { Err(SourceError::Pooler { target: target.to_string() }) }
 }
 
 async fn bare(config: &Config, tls: &MakeRustlsConnect, target: &Target) -> Result<Client, SourceError> {
@@ -311,7 +325,7 @@ fn connect_error(target: &Target, error: &Error) -> SourceError {
     if let (SourceError::Connect { reason, .. }, Some(note)) = (&mut mapped, &target.password_note)
         && reason.contains("password")
     {
-        *reason += &format!("; {note}");
+        *reason = format!("{reason}; {note}");
     }
     mapped
 }

@@ -81,7 +81,7 @@ impl Session {
             Ok(Err(error)) => return Err(SourceError::running(&error)),
             Err(_gone) => return Err(SourceError::Ended),
         }
-        let import = snapshot.as_ref().map(|snapshot| snapshot.import());
+        let import = snapshot.as_ref().map(Snapshot::import);
         let shared =
             Shared { requests, state: AtomicU8::new(IDLE), stop, cancel, tls: source.tls(), _snapshot: snapshot };
         let session = Self { shared: Arc::new(shared) };

@@ -209,7 +209,7 @@ impl Target {
         // Firewalls between hospital networks forget quiet connections after minutes; the snapshot's is quiet for
         // hours.
         config.keepalives(settings.get("keepalives") != Some("0"));
-        config.keepalives_idle(seconds(settings, "keepalives_idle")?.unwrap_or(Duration::from_secs(60)));
+        config.keepalives_idle(seconds(settings, "keepalives_idle")?.unwrap_or(Duration::from_mins(1)));
         config.keepalives_interval(seconds(settings, "keepalives_interval")?.unwrap_or(Duration::from_secs(15)));
         config.keepalives_retries(number(settings, "keepalives_count")?.unwrap_or(4));
         if let Some(millis) = number(settings, "tcp_user_timeout")? {

@@ -216,7 +216,7 @@ mod tests {
     }
 
     fn check(first: &Listing, before: &Listing, after: &Listing, expected: i64, watermark: Watermark) {
-        let found = transaction_time(first, before, after, Duration::from_secs(60));
+        let found = transaction_time(first, before, after, Duration::from_mins(1));
         assert_eq!(found, (expected, watermark), "{first:?} {before:?} {after:?}");
     }
 

@@ -1,5 +1,4 @@
-//! What is derived from a whole resource and can be missed: patients (M701), search parameters (M702), the order of
-//! lists (M602).
+//! What is derived from a whole resource and can be missed: patients (M701) and search parameters (M702).
 
 use super::Checker;
 use crate::fhir::compartment::patient_compartment;
@@ -7,7 +6,7 @@ use crate::fhir::search::{search_param, search_params};
 use crate::mapping::diagnostic::{Diagnostic, nearest};
 use crate::mapping::pack::RawMapping;
 use crate::mapping::source::Span;
-use crate::mapping::tree::{Expr, ItemKind, List, Object, Part, Patient, Value};
+use crate::mapping::tree::{Expr, ItemKind, Object, Part, Patient, Value};
 
 impl Checker<'_> {
     /// M701: a type of the patient compartment from which no patient can be reached.
@@ -48,20 +47,6 @@ impl Checker<'_> {
                 Some(near) => diagnostic.edit("did you mean", name.span, near),
                 None => diagnostic,
             });
-        }
-    }
-
-    /// M602: lists whose items have no order.
-    pub(super) fn list_orders(&mut self, lists: &[List]) {
-        for list in lists {
-            if list.order.is_empty() {
-                let message = format!("list `{}` has no `order`", list.name.text);
-                let diagnostic = Diagnostic::warning("M602", list.name.span, message);
-                let diagnostic = diagnostic.label("its items come in no promised order");
-                self.report
-                    .add(diagnostic.help("add `order: column`, a column that tells the items of one parent apart"));
-            }
-            self.list_orders(&list.lists);
         }
     }
 }

@@ -28,15 +28,15 @@ pub(super) fn primitive(ty: &str, text: &str) -> Result<String, &'static str> {
         "positiveInt" => written(number.is_some_and(|number| number > 0), "a whole number from 1"),
         "unsignedInt" => written(number.is_some_and(|number| number >= 0), "a whole number from 0"),
         "decimal" => written(is_decimal(text), "a number such as `1.50`"),
-        "date" => quoted(is_date(text), "a date: `2026`, `2026-03` or `2026-03-08`"),
-        "dateTime" => quoted(is_date_time(text), "a date, or a date and time with its zone: `2026-03-08T09:30:00Z`"),
+        "date" => quoted(is_date(text), "`2026`, `2026-03` or `2026-03-08`"),
+        "dateTime" => quoted(is_date_time(text), "a day, or a time with its zone: `2026-03-08T09:30:00Z`"),
         "instant" => quoted(is_instant(text), "a time with its zone: `2026-03-08T09:30:00Z`"),
-        "time" => quoted(is_time(text), "a time of day: `09:30:00`"),
-        "code" => quoted(is_code(text), "a code: no blanks at the ends, none doubled"),
-        "id" => quoted(is_id(text), "an id: A-Z a-z 0-9 - . and at most 64 characters"),
+        "time" => quoted(is_time(text), "`09:30:00`"),
+        "code" => quoted(is_code(text), "no blanks at the ends, none doubled"),
+        "id" => quoted(is_id(text), "A-Z a-z 0-9 - . and at most 64 characters"),
         "base64Binary" => quoted(is_base64(text), "base64 text"),
         "xhtml" => quoted(is_div(text), "`<div xmlns=\"http://www.w3.org/1999/xhtml\">…</div>`"),
-        _ => quoted(!text.chars().any(|c| c.is_control() && !matches!(c, '\t' | '\r' | '\n')), "text"),
+        _ => quoted(!text.chars().any(|c| c.is_control() && !matches!(c, '\t' | '\r' | '\n')), "no control characters"),
     }
 }
 

@@ -24,6 +24,8 @@ pub(super) struct Builder<'p> {
     /// Elements that only an argument left out would have filled.
     absent: Vec<&'static str>,
     choices: Vec<String>,
+    /// A fragment's members are not known, so nothing can be said to be missing.
+    partial: bool,
     wrong: bool,
 }
 
@@ -37,6 +39,7 @@ impl<'p> Builder<'p> {
             met: Vec::new(),
             absent: Vec::new(),
             choices: Vec::new(),
+            partial: false,
             wrong: false,
         }
     }
@@ -233,6 +236,7 @@ impl<'a> Checker<'a> {
                         builder.absent.extend(never.met.iter().map(|(element, ..)| *element));
                         builder.met.append(&mut never.met);
                         builder.wrong |= never.wrong;
+                        builder.partial |= never.partial;
                     }
                     None => {
                         builder.wrong = true;
@@ -242,7 +246,10 @@ impl<'a> Checker<'a> {
             }
             "use" => match self.use_fragment(scope, key, value, &builder.type_path) {
                 Some((entries, inner)) => self.members(builder, &inner, &entries, guards),
-                None => builder.wrong = true,
+                None => {
+                    builder.wrong = true;
+                    builder.partial = true;
+                }
             },
             "ref" => self.long_reference(builder, scope, (key, value), guards),
             _ => {
@@ -294,7 +301,9 @@ impl<'a> Checker<'a> {
         };
         let Some((element, ty)) = json_member(&builder.type_path, name) else {
             builder.wrong = true;
-            self.unknown_member(builder, key);
+            if let Some(meant) = self.unknown_member(builder, key) {
+                builder.met.push((meant, key.text.clone(), key.span));
+            }
             return;
         };
         builder.met.push((element.name, key.text.clone(), key.span));
@@ -391,7 +400,7 @@ impl<'a> Checker<'a> {
 
     /// The object, after the checks that need all its members. `at` is where a missing member is reported.
     pub(super) fn finish(&mut self, builder: Builder<'_>, span: Span, at: Span, whole: bool) -> Made<Object> {
-        if whole {
+        if whole && !builder.partial {
             self.required(&builder, at);
         }
         self.unreachable(&builder.members);

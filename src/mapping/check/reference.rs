@@ -65,9 +65,10 @@ impl<'a> Checker<'a> {
         let targets: &[&'static str] = place.map_or(&[], |place| &place.ty.targets);
         let wanted = place.map(|place| Wanted { place, targets });
         let Some(at) = self.heads.iter().position(|head| head.name == reference.mapping.text) else {
-            if !self.broken.contains(&reference.mapping.text) {
-                self.report.add(self.unknown_mapping(&reference.mapping, wanted.as_ref()));
+            if self.broken.contains(&reference.mapping.text) {
+                return Made::Wrong;
             }
+            self.report.add(self.unknown_mapping(&reference.mapping, wanted.as_ref()));
             return Made::Wrong;
         };
         let (Some(head), Some(target)) = (self.heads.get(at), self.mappings.get(at)) else { return Made::Wrong };

@@ -8,7 +8,8 @@ use crate::mapping::source::Span;
 use crate::mapping::tree::Name;
 
 impl Checker<'_> {
-    pub(super) fn unknown_member(&mut self, builder: &Builder<'_>, key: &Name) {
+    /// Reports a member that its object does not have; gives the element it was likely meant to be.
+    pub(super) fn unknown_member(&mut self, builder: &Builder<'_>, key: &Name) -> Option<&'static str> {
         let type_path = builder.type_path.as_str();
         let name = key.text.strip_prefix('_').unwrap_or(&key.text);
         let message = format!("{type_path} has no element `{}`", key.text);
@@ -17,20 +18,21 @@ impl Checker<'_> {
         if let Some(same) = own.iter().find(|other| other.eq_ignore_ascii_case(name)) {
             let help = format!("names are case-sensitive; did you mean `{same}`?");
             self.report.add(diagnostic.edit(help, tail(key), same.as_str()));
-            return;
+            return json_member(type_path, same).map(|(element, _)| element.name);
         }
         if let Some(choice) = element(type_path, &format!("{name}[x]")) {
             let names: Vec<String> =
                 choice.types.iter().take(6).map(|ty| format!("`{}`", json_name(choice, ty))).collect();
             let more = if choice.types.len() > 6 { ", …" } else { "" };
             self.report.add(diagnostic.help(format!("it is written with its type: {}{more}", names.join(", "))));
-            return;
+            return Some(choice.name);
         }
         if let Some(misplaced) = self.misplaced(builder, key, name) {
             self.report.add(misplaced);
-            return;
+            return None;
         }
-        self.report.add(match nearest(name, own.iter().map(String::as_str)) {
+        let near = nearest(name, own.iter().map(String::as_str));
+        self.report.add(match near {
             Some(near) => diagnostic.edit(format!("did you mean `{near}`?"), tail(key), near),
             None => {
                 let shown: Vec<&str> = elements(type_path)
@@ -44,6 +46,7 @@ impl Checker<'_> {
                 diagnostic.note(format!("elements of {type_path}: {}{more}", shown.join(", ")))
             }
         });
+        near.and_then(|near| json_member(type_path, near)).map(|(element, _)| element.name)
     }
 
     /// M202: the name is an element of something that stands, or could stand, in this object.

@@ -67,6 +67,7 @@ impl Reader<'_> {
             if self.word("null") {
                 return Ok(Condition::IsNull { operand, negated });
             }
+            self.cursor.spaces();
             return Err(self.cursor.wrong("`is` is followed by `null` or `not null`"));
         }
         let before = self.cursor.at;

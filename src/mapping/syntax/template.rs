@@ -16,6 +16,8 @@ use crate::mapping::tree::{ColumnRef, Part, Text};
 
 /// Code of every mistake of form.
 const CODE: &str = "M306";
+/// Deepest nesting of a template.
+const DEPTH: usize = 50;
 
 /// Every helper a template may name; a column of such a name is written `this.name` (M305).
 pub const HELPERS: [&str; 25] = [
@@ -85,6 +87,10 @@ pub fn is_template(text: &str) -> bool {
 
 /// Compiles a template. `html` is true in `Narrative.div`. `None` when it is wrong (and reported).
 pub fn compile(piece: Piece<'_>, html: bool, names: &mut dyn Names) -> Option<Compiled> {
+    if depth(piece.text) > DEPTH {
+        names.report(Diagnostic::error(CODE, piece.span(), "this template is nested too deeply"));
+        return None;
+    }
     let template = match handlebars::Template::compile(piece.text) {
         Ok(template) => template,
         Err(error) => {
@@ -102,6 +108,21 @@ pub fn compile(piece: Piece<'_>, html: bool, names: &mut dyn Names) -> Option<Co
         return Some(Compiled::Empty);
     }
     Some(Compiled::Text(Text { parts: join(parts), refers: None, html, span: piece.span() }))
+}
+
+/// Blocks and parentheses that are open at once, at most. The crate's parser recurses for each.
+fn depth(text: &str) -> usize {
+    let (mut open, mut most) = (0_usize, 0);
+    for (at, c) in text.char_indices() {
+        let opens = matches!(c, '(' | '[') || text.get(at..).is_some_and(|rest| rest.starts_with("{{#"));
+        if opens {
+            open += 1;
+            most = most.max(open);
+        } else if matches!(c, ')' | ']') || text.get(at..).is_some_and(|rest| rest.starts_with("{{/")) {
+            open = open.saturating_sub(1);
+        }
+    }
+    most
 }
 
 /// Joins neighbouring literals.

@@ -107,6 +107,8 @@ impl<'a> Reference<'a> {
         let mut members = Members::new(self, object, scopes);
         let kept = if object.members.iter().all(is_constant) {
             true
+        } else if object.type_path == "Meta" {
+            members.any(|_| true)
         } else if object.members.iter().any(is_head) {
             members.any(is_head)
         } else {

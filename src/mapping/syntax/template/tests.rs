@@ -197,3 +197,68 @@ fn rendered_pieces_keep_their_white_space() {
         assert_eq!(pieces, crate_.render_template(template, &data).unwrap(), "{template}");
     }
 }
+
+proptest::proptest! {
+    /// Any text compiles to parts or to a mistake; places stay inside it.
+    #[test]
+    fn no_text_panics(pieces in proptest::collection::vec(0..PIECES.len(), 0..14)) {
+        let text: String = pieces.iter().map(|n| PIECES[*n]).collect();
+        compiled(&text);
+    }
+}
+
+const PIECES: &[&str] = &[
+    "{{",
+    "}}",
+    "{{{",
+    "}}}",
+    "{{{{",
+    "}}}}",
+    "{{#if ",
+    "{{#each ",
+    "{{#unless ",
+    "{{/if}}",
+    "{{/each}}",
+    "{{/unless}}",
+    "{{else}}",
+    "{{else if ",
+    "{{^}}",
+    "{{!",
+    "{{!--",
+    "--}}",
+    "{{>",
+    "{{*",
+    "{{&",
+    "a",
+    "b.c",
+    "../",
+    "this",
+    "@index",
+    "@root.",
+    "[x y]",
+    "(",
+    ")",
+    "eq ",
+    "upper ",
+    "uuid 'x' ",
+    "ref 'p' ",
+    " ",
+    "\n",
+    "~",
+    "\\",
+    "'",
+    "\"",
+    "é",
+    "=",
+    "|",
+    " as |x|",
+    "0",
+    "true",
+    "null",
+    "$a",
+    "{{a}}",
+    "{{~a~}}",
+    "raw",
+    "{",
+    "}",
+];
