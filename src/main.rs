@@ -1,3 +1,7 @@
 //! The `smelt` binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    smelt::cli::run()
+}

@@ -1,1 +1,19 @@
-//! (module docs)
+//! One export, from request to manifest: snapshot → proofs → splits → workers → files → manifest.
+//!
+//! It knows no HTTP and no command line; progress is read by whoever shows it, and a token stops it.
+
+mod drive;
+mod failures;
+mod look;
+mod patients;
+mod prepare;
+mod progress;
+mod proofs;
+mod run;
+mod spill;
+mod worker;
+
+pub use look::{Preview, dry_run, preview};
+pub use prepare::{Prepared, learn, prepare};
+pub use progress::Counting;
+pub use run::{ExportError, ExportOptions, Exported, export};

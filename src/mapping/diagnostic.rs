@@ -73,6 +73,11 @@ impl Diagnostic {
         }
     }
 
+    /// True when the pack cannot run.
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
+
     /// Says what the offending place wants.
     #[must_use]
     pub fn label(mut self, text: impl Into<String>) -> Self {

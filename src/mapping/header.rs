@@ -9,7 +9,8 @@ use super::sql::{self, Problem};
 use super::tree::{Deleted, Header, List, Members, Name, Patient, Rows, RowsKind, Split, SqlText};
 use super::yaml::{Entry, Kind, Node, Scalar};
 
-const KEYS: [&str; 14] = [
+/// Every key a mapping may have, `resource` included.
+pub(crate) const KEYS: [&str; 14] = [
     "sql", "table", "key", "updated", "deleted", "lists", "patient", "members", "search", "split", "optional",
     "extends", "about", "resource",
 ];

@@ -363,10 +363,21 @@ pub struct ColumnRef {
 pub struct Text {
     /// In order.
     pub parts: Vec<Part>,
+    /// Set when the text is a reference to the resource that another mapping makes (§2.9).
+    pub refers: Option<Refers>,
     /// Values are HTML-escaped (`Narrative.div`); literals are not.
     pub html: bool,
     /// Its place.
     pub span: Span,
+}
+
+/// What a reference points to: `patient(patient_id)`.
+#[derive(Debug, Clone)]
+pub struct Refers {
+    /// Name of the mapping that makes the target.
+    pub mapping: String,
+    /// Values of the target's key columns, in order.
+    pub args: Vec<Arg>,
 }
 
 /// A piece of a [`Text`].

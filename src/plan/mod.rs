@@ -1,5 +1,20 @@
 //! Mapping + catalog + request → what to run. No I/O.
 
+pub mod bind;
 pub mod catalog;
+mod codes;
+mod columns;
+pub mod compile;
+mod emit;
+pub mod filter;
+mod lower;
+pub mod patients;
 pub mod program;
+pub mod proof;
+mod scope;
 pub mod select;
+pub mod split;
+mod texts;
+mod writer;
+
+pub use writer::{Accepted, accepted, accepts_json_field};

@@ -81,6 +81,10 @@ pub enum ScopeRows {
         stream: u16,
         /// Columns compared, in order of the ordering. Empty for scope 0.
         key: Vec<KeyColumn>,
+        /// False: rows whose key is less than the enclosing row's belong to nobody; they are skipped and counted.
+        /// True: the statement joins the parents, so every row belongs to one, in the parents' own order; a key that
+        /// differs belongs to a later parent.
+        joined: bool,
     },
     /// Elements of array columns of the enclosing scope's row, side by side: slot n of this scope reads element i
     /// of the array in `arrays[n]`.
@@ -168,7 +172,7 @@ pub struct Predicate {
 }
 
 /// A condition over slots, in SQL's three-valued logic.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum PredicateTest {
     /// All.
     And(Vec<PredicateTest>),
@@ -236,7 +240,7 @@ pub enum Op {
     Put {
         /// The slot.
         from: SlotRef,
-        /// Index of the writer in the op's own table is not needed: writers are small and inline.
+        /// How its bytes become JSON.
         writer: Writer,
         /// Wrap in quotes (a number where FHIR wants a string).
         quoted: bool,
@@ -293,6 +297,11 @@ pub enum Op {
         required: Option<u16>,
         /// What a missing required part does: reject the resource, else take back the part around it.
         reject: bool,
+    },
+    /// Goes on at `to` if the part closed last was kept (a choice whose member holds a list).
+    JumpIfKept {
+        /// Op index.
+        to: u32,
     },
     /// Loads the first row of a scope that belongs to the current row; none: goes on at `end`.
     Each {
@@ -435,7 +444,8 @@ pub enum TextPart {
     Apply(crate::mapping::tree::Function, SlotRef, Writer),
     /// A choice.
     When(TextTest, Vec<TextPart>, Vec<TextPart>),
-    /// Rendered by the handlebars crate: template source and its columns (name as written, slot, writer).
+    /// Rendered by the handlebars crate: template source and its columns (name in the context, slot, writer). A parent
+    /// row's column is called `../name`; a json column is a document in the context, any other its FHIR text.
     Render(String, Vec<(String, SlotRef, Writer)>),
 }
 
@@ -490,7 +500,10 @@ pub struct Compiled {
     /// The mapping's name.
     pub mapping: String,
     /// The writer.
-    pub program: Program,
+    pub program: std::sync::Arc<Program>,
     /// Statement shapes of the streams the program reads, stream 0 first.
     pub streams: Vec<StreamPlan>,
+    /// The column parallel cursors divide the driving rows by; none when the mapping says so or its type has no
+    /// order.
+    pub split: Option<super::split::SplitColumn>,
 }

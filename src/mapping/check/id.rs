@@ -95,7 +95,7 @@ impl<'a> Checker<'a> {
             Resolved::Constant(text) => Part::Literal(text),
             _ => return None,
         };
-        Some(Text { parts: vec![part], html: false, span })
+        Some(Text { parts: vec![part], refers: None, html: false, span })
     }
 
     /// M404: only key columns make an id.

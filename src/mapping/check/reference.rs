@@ -10,7 +10,9 @@ use crate::mapping::source::Span;
 use crate::mapping::syntax::Piece;
 use crate::mapping::syntax::reference::{self, Reference, ReferenceArg};
 use crate::mapping::syntax::template::join;
-use crate::mapping::tree::{Arg, ColumnRef, Expr, Function, ItemKind, Member, Name, Object, Part, Test, Text, Value};
+use crate::mapping::tree::{
+    Arg, ColumnRef, Expr, Function, ItemKind, Member, Name, Object, Part, Refers, Test, Text, Value,
+};
 
 /// Where a reference stands, for M401 and M402.
 struct Wanted<'p> {
@@ -43,11 +45,11 @@ impl<'a> Checker<'a> {
         };
         let span = piece.span();
         let Some((element, ty)) = json_member("Reference", "reference") else { return Made::Wrong };
-        self.reference_parts(scope, parsed, Some(place)).map(|parts| {
+        self.reference_parts(scope, parsed, Some(place)).map(|(parts, refers)| {
             let inner = Place::new(element, ty, format!("{}.reference", place.path));
             let expr = match parts.as_slice() {
                 [Part::Literal(text)] => Expr::Constant(super::constant::quote(text)),
-                _ => Expr::Text(Text { parts, html: false, span }),
+                _ => Expr::Text(Text { parts, refers: Some(refers), html: false, span }),
             };
             member("reference", Value::Leaf(inner.leaf(expr, false, span)), span)
         })
@@ -59,7 +61,7 @@ impl<'a> Checker<'a> {
         scope: &Scope<'a>,
         reference: Reference,
         place: Option<&Place>,
-    ) -> Made<Vec<Part>> {
+    ) -> Made<(Vec<Part>, Refers)> {
         let targets: &[&'static str] = place.map_or(&[], |place| &place.ty.targets);
         let wanted = place.map(|place| Wanted { place, targets });
         let Some(at) = self.heads.iter().position(|head| head.name == reference.mapping.text) else {
@@ -98,10 +100,11 @@ impl<'a> Checker<'a> {
             }
         }
         let (false, Some(resource_type), Some(id)) = (wrong, resource_type, id) else { return Made::Wrong };
+        let refers = Refers { mapping: reference.mapping.text, args: args.iter().filter_map(Given::arg).collect() };
         let given: Vec<(&str, &Given)> = key.iter().map(String::as_str).zip(&args).collect();
         let mut parts = vec![Part::Literal(format!("{resource_type}/"))];
         parts.extend(substitute(id.parts, &given));
-        Made::Value(join(parts))
+        Made::Value((join(parts), refers))
     }
 
     fn reference_arg(&mut self, scope: &Scope<'a>, column: ColumnRef) -> Option<Given> {
@@ -204,6 +207,16 @@ enum Given {
     Column(ColumnRef),
     Literal(String),
     Absent,
+}
+
+impl Given {
+    fn arg(&self) -> Option<Arg> {
+        match self {
+            Self::Column(column) => Some(Arg::Column(column.clone())),
+            Self::Literal(text) => Some(Arg::Literal(text.clone())),
+            Self::Absent => None,
+        }
+    }
 }
 
 fn wrong_count(reference: &Reference, key: &[String]) -> Diagnostic {

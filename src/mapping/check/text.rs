@@ -52,7 +52,7 @@ impl Names for TemplateNames<'_, '_> {
             return None;
         }
         match self.checker.reference_parts(self.scope, reference, None) {
-            Made::Value(parts) => Some(parts),
+            Made::Value((parts, _)) => Some(parts),
             Made::Absent | Made::Wrong => {
                 self.wrong = true;
                 None

@@ -107,7 +107,7 @@ pub fn compile(piece: Piece<'_>, html: bool, names: &mut dyn Names) -> Option<Co
     if empty {
         return Some(Compiled::Empty);
     }
-    Some(Compiled::Text(Text { parts: join(parts), html, span: piece.span() }))
+    Some(Compiled::Text(Text { parts: join(parts), refers: None, html, span: piece.span() }))
 }
 
 /// Blocks and parentheses that are open at once, at most. The crate's parser recurses for each.

@@ -1,0 +1,44 @@
+# What a newcomer runs. `make` alone lists it.
+
+CARGO ?= cargo
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint soak bench fhir-tables docs clean
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 16
+
+demo: ## Export synthetic patients from a database made for it
+	@scripts/postgres.sh >/dev/null
+	$(CARGO) build --locked --release
+	target/release/smelt demo
+
+test: ## Run every test; PostgreSQL is installed where it is missing
+	@scripts/postgres.sh >/dev/null
+	$(CARGO) test --locked
+
+lint: ## Check form, lints, documentation, licences and sources
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
+	$(CARGO) deny --locked check bans licenses sources
+
+soak: ## Run the long tests
+	@scripts/postgres.sh >/dev/null
+	$(CARGO) test --locked --release --test main soak -- --ignored --nocapture
+
+bench: ## Run the benchmarks
+	@scripts/postgres.sh >/dev/null
+	$(CARGO) bench --locked
+
+fhir-tables: ## Write the FHIR tables anew from the official packages in FHIR_PACKAGES
+	@test -d "$(FHIR_PACKAGES)" || { echo "set FHIR_PACKAGES to a folder with the packages named in src/fhir/generate.py (from packages.fhir.org)"; exit 1; }
+	python3 src/fhir/generate.py "$(FHIR_PACKAGES)"
+
+docs: ## Write the generated pages anew, and the book where mdbook is installed
+	BLESS=1 $(CARGO) test --locked --test main -- tidy::generated docs::
+	$(CARGO) doc --locked --no-deps
+	@if command -v mdbook >/dev/null && test -f docs/book.toml; then mdbook build docs; fi
+
+clean: ## Remove what was built
+	$(CARGO) clean

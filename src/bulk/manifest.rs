@@ -1,0 +1,221 @@
+//! The output manifest (Bulk Data IG, "Response - Output Manifest").
+//!
+//! Its form is read by clients of every published version: `error` is always there, `outcome` repeats it under the
+//! name of the coming version, and `extension` is an object.
+
+use serde::Serialize;
+
+/// Canonical of the manifest's own logical model.
+const MANIFEST_TYPE: &str = "http://hl7.org/fhir/uv/bulkdata/StructureDefinition/BulkDataManifest";
+
+/// What an export has produced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manifest {
+    /// FHIR instant: everything that changed up to it is in the files.
+    pub transaction_time: String,
+    /// The kick-off URL, without what a request body holds.
+    pub request: String,
+    /// Whether the files need the access token the export needed.
+    pub requires_access_token: bool,
+    /// Files of resources; types without data have none.
+    pub output: Vec<ManifestFile>,
+    /// Files of deletions; `None` when deletions were not computed, empty when there are none.
+    pub deleted: Option<Vec<ManifestFile>>,
+    /// Files of OperationOutcomes.
+    pub outcome: Vec<ManifestFile>,
+    /// What made the resources.
+    pub extension: ManifestExtension,
+}
+
+/// What made the resources of an export.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ManifestExtension {
+    /// Name and version of this program.
+    pub software: String,
+    /// Name of the mapping pack.
+    pub pack: String,
+    /// SHA-256 (hex) of the mapping pack.
+    pub pack_digest: String,
+}
+
+/// One file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ManifestFile {
+    /// Type of every resource in it: `Bundle` for deletions, `OperationOutcome` for messages.
+    #[serde(rename = "type")]
+    pub resource_type: String,
+    /// Where it is: absolute, or relative to the manifest.
+    pub url: String,
+    /// Number of resources, exact.
+    pub count: u64,
+    /// Bytes, not compressed.
+    pub file_size: u64,
+    /// How it is stored.
+    #[serde(rename = "extension")]
+    pub stored: Stored,
+}
+
+/// How a file is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Stored {
+    /// Bytes as stored.
+    pub stored_size: u64,
+    /// SHA-256 (hex) over the bytes as stored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// `gzip` or `zstd`, when it is compressed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content_encoding: Option<&'static str>,
+}
+
+impl Manifest {
+    /// Orders the files: Patient, Encounter, then by type; the files of a type by number.
+    #[must_use]
+    pub fn sorted(mut self) -> Self {
+        sort(&mut self.output);
+        self.deleted.as_deref_mut().map(sort);
+        sort(&mut self.outcome);
+        self
+    }
+
+    /// The manifest as JSON, with a newline at its end.
+    pub fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
+        let mut json = serde_json::to_vec_pretty(&Wire {
+            transaction_time: &self.transaction_time,
+            request: &self.request,
+            requires_access_token: self.requires_access_token,
+            output: &self.output,
+            deleted: self.deleted.as_deref(),
+            error: &self.outcome,
+            outcome: &self.outcome,
+            output_format: "application/fhir+ndjson",
+            manifest_type: MANIFEST_TYPE,
+            extension: &self.extension,
+        })?;
+        json.push(b'\n');
+        Ok(json)
+    }
+}
+
+/// Where a type stands in the manifest: loaders want the targets of references first.
+pub fn type_rank(resource_type: &str) -> u8 {
+    match resource_type {
+        "Patient" => 0,
+        "Encounter" => 1,
+        _ => 2,
+    }
+}
+
+fn sort(files: &mut [ManifestFile]) {
+    // Length before text, so that file 1000 comes after file 999.
+    files.sort_by(|a, b| {
+        let key = |file: &ManifestFile| (type_rank(&file.resource_type), file.url.len());
+        (key(a).0, &a.resource_type, key(a).1, &a.url).cmp(&(key(b).0, &b.resource_type, key(b).1, &b.url))
+    });
+}
+
+/// The order of keys in the file.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Wire<'a> {
+    transaction_time: &'a str,
+    request: &'a str,
+    requires_access_token: bool,
+    output: &'a [ManifestFile],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deleted: Option<&'a [ManifestFile]>,
+    error: &'a [ManifestFile],
+    outcome: &'a [ManifestFile],
+    output_format: &'a str,
+    manifest_type: &'a str,
+    extension: &'a ManifestExtension,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn file(resource_type: &str, url: &str) -> ManifestFile {
+        let stored = Stored { stored_size: 7, sha256: Some("ab".to_owned()), content_encoding: Some("gzip") };
+        ManifestFile { resource_type: resource_type.to_owned(), url: url.to_owned(), count: 1, file_size: 20, stored }
+    }
+
+    fn manifest() -> Manifest {
+        Manifest {
+            transaction_time: "2026-02-02T09:12:40.118Z".to_owned(),
+            request: "http://localhost/$export".to_owned(),
+            requires_access_token: false,
+            output: Vec::new(),
+            deleted: None,
+            outcome: Vec::new(),
+            extension: ManifestExtension {
+                software: "smelt 0.1.0".to_owned(),
+                pack: "synthea".to_owned(),
+                pack_digest: "cd".to_owned(),
+            },
+        }
+    }
+
+    fn json(manifest: &Manifest) -> Value {
+        serde_json::from_slice(&manifest.to_json().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn an_empty_export_still_has_output_and_error() {
+        let json = json(&manifest());
+        assert_eq!((&json["output"], &json["error"], &json["outcome"]), (&json!([]), &json!([]), &json!([])));
+        assert_eq!(json.get("deleted"), None, "deletions were not computed");
+        assert_eq!(json["requiresAccessToken"], json!(false));
+    }
+
+    #[test]
+    fn deletions_computed_and_none_found_are_an_empty_list() {
+        assert_eq!(json(&Manifest { deleted: Some(Vec::new()), ..manifest() })["deleted"], json!([]));
+    }
+
+    #[test]
+    fn items_carry_what_a_client_checks() {
+        let outcome = vec![file("OperationOutcome", "OperationOutcome.001.ndjson.gz")];
+        let json = json(&Manifest { output: vec![file("Patient", "Patient.001.ndjson.gz")], outcome, ..manifest() });
+        assert_eq!(
+            json["output"],
+            json!([{
+                "type": "Patient", "url": "Patient.001.ndjson.gz", "count": 1, "fileSize": 20,
+                "extension": {"storedSize": 7, "sha256": "ab", "contentEncoding": "gzip"}
+            }])
+        );
+        assert_eq!(json["error"], json["outcome"]);
+        assert_eq!(json["error"][0]["type"], json!("OperationOutcome"));
+    }
+
+    #[test]
+    fn patients_and_encounters_come_first_and_files_count_up() {
+        let given = [
+            ("Observation", "Observation.1000.ndjson"),
+            ("Observation", "Observation.999.ndjson"),
+            ("Condition", "Condition.001.ndjson"),
+            ("Encounter", "Encounter.001.ndjson"),
+            ("Patient", "Patient.002.ndjson"),
+            ("Patient", "Patient.001.ndjson"),
+        ];
+        let output = given.iter().map(|(name, url)| file(name, url)).collect();
+        let sorted = Manifest { output, ..manifest() }.sorted();
+        let urls: Vec<&str> = sorted.output.iter().map(|file| file.url.as_str()).collect();
+        assert_eq!(
+            urls,
+            [
+                "Patient.001.ndjson",
+                "Patient.002.ndjson",
+                "Encounter.001.ndjson",
+                "Condition.001.ndjson",
+                "Observation.999.ndjson",
+                "Observation.1000.ndjson"
+            ]
+        );
+    }
+}

@@ -1,0 +1,262 @@
+//! What an export is asked for.
+//!
+//! Whatever cannot be understood is refused, and a restriction that was given but is empty never widens the export.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use super::instant;
+
+/// Kick-off parameters as they were given.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Parameters {
+    /// `_type`: every occurrence; each may be a comma list.
+    pub types: Vec<String>,
+    /// `_since`
+    pub since: Option<String>,
+    /// `_until`
+    pub until: Option<String>,
+    /// `patient`: every occurrence, `Patient/ID` or `ID`; each may be a comma list.
+    pub patients: Vec<String>,
+}
+
+/// A request that has been checked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ExportRequest {
+    /// Resource types to export, ordered, each once; never empty.
+    pub types: Vec<String>,
+    /// True when `types` was asked for, false when it is everything that is mapped.
+    pub types_given: bool,
+    /// Only what changed strictly after it: microseconds since 1970-01-01T00:00:00Z.
+    pub since: Option<i64>,
+    /// Only what changed strictly before it: microseconds since 1970-01-01T00:00:00Z.
+    pub until: Option<i64>,
+    /// Only the compartments of these patients, by id, ordered, each once; empty means all patients.
+    pub patients: Vec<String>,
+}
+
+/// Why a request is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ParameterError {
+    /// A type that no mapping makes.
+    #[error("`_type` names `{name}`, which no mapping makes")]
+    UnknownType {
+        /// As given.
+        name: String,
+        /// What would be possible.
+        mapped: Vec<String>,
+    },
+    /// The pack has no mapping at all, so nothing can be exported.
+    #[error("the pack has no mapping")]
+    NothingMapped,
+    /// A list was given without an item.
+    #[error("`{parameter}` is given but empty")]
+    Empty {
+        /// `_type` or `patient`.
+        parameter: &'static str,
+    },
+    /// Neither an instant nor a date.
+    #[error("`{parameter}` is not an instant")]
+    NotAnInstant {
+        /// `_since` or `_until`.
+        parameter: &'static str,
+    },
+    /// No instant lies between the two.
+    #[error("`_until` is not after `_since`")]
+    UntilNotAfterSince,
+    /// Not the form of a patient reference. The text is not repeated: it may identify a person.
+    #[error("`patient` number {number} is not a reference to a Patient")]
+    NotAPatient {
+        /// Position in the list, from 1.
+        number: usize,
+    },
+}
+
+impl ParameterError {
+    /// The kick-off parameter at fault.
+    pub fn parameter(&self) -> &'static str {
+        match self {
+            Self::UnknownType { .. } | Self::NothingMapped => "_type",
+            Self::Empty { parameter } | Self::NotAnInstant { parameter } => parameter,
+            Self::UntilNotAfterSince => "_until",
+            Self::NotAPatient { .. } => "patient",
+        }
+    }
+
+    /// What would be right.
+    pub fn help(&self) -> String {
+        match self {
+            Self::UnknownType { mapped, .. } => format!("Mapped types: {}.", mapped.join(", ")),
+            Self::NothingMapped => "Add a mapping, or name another pack.".to_owned(),
+            Self::Empty { parameter } => format!("Name at least one, or leave `{parameter}` out to export everything."),
+            Self::NotAnInstant { .. } => {
+                "Write it with seconds and a zone, as in 2025-03-01T00:00:00Z, or as a date (UTC).".to_owned()
+            }
+            Self::UntilNotAfterSince => "Both ends are exclusive.".to_owned(),
+            Self::NotAPatient { .. } => {
+                "Write `Patient/ID` or `ID`; an id has 1 to 64 of A-Z a-z 0-9 - and `.`.".to_owned()
+            }
+        }
+    }
+}
+
+impl ExportRequest {
+    /// Checks `given` against the resource types that some mapping makes.
+    pub fn new(given: &Parameters, mapped: &[&str]) -> Result<Self, ParameterError> {
+        let mapped: BTreeSet<&str> = mapped.iter().copied().collect();
+        let types = items("_type", &given.types)?;
+        if let Some(unknown) = types.iter().find(|name| !mapped.contains(**name)) {
+            let mapped = mapped.into_iter().map(str::to_owned).collect();
+            return Err(ParameterError::UnknownType { name: (*unknown).to_owned(), mapped });
+        }
+        let types_given = !types.is_empty();
+        let types: BTreeSet<&str> = if types_given { types.into_iter().collect() } else { mapped };
+        if types.is_empty() {
+            return Err(ParameterError::NothingMapped);
+        }
+        let (since, until) = period(given.since.as_deref(), given.until.as_deref())?;
+        let patients: BTreeSet<&str> = items("patient", &given.patients)?
+            .into_iter()
+            .zip(1..)
+            .map(|(text, number)| patient_id(text).ok_or(ParameterError::NotAPatient { number }))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            types: types.into_iter().map(str::to_owned).collect(),
+            types_given,
+            since,
+            until,
+            patients: patients.into_iter().map(str::to_owned).collect(),
+        })
+    }
+
+    /// The kick-off URL that asks for the same under `base` (no closing slash). Patients are not in it: they belong
+    /// into the body of the request, and not into a manifest.
+    pub fn kick_off_url(&self, base: &str) -> String {
+        let level = if self.patients.is_empty() { "" } else { "/Patient" };
+        let mut url = format!("{base}{level}/$export");
+        let instant = |value: Option<i64>| value.and_then(instant::write).map(|text| text.replace(':', "%3A"));
+        let types = self.types_given.then(|| self.types.join(","));
+        let pairs = [("_type", types), ("_since", instant(self.since)), ("_until", instant(self.until))];
+        for (mark, (name, value)) in std::iter::once('?')
+            .chain(std::iter::repeat('&'))
+            .zip(pairs.into_iter().filter_map(|(name, value)| value.map(|value| (name, value))))
+        {
+            // Writing to a String cannot fail.
+            let _ = write!(url, "{mark}{name}={value}");
+        }
+        url
+    }
+}
+
+/// The items of comma lists, blanks trimmed, empty ones dropped.
+fn items<'a>(parameter: &'static str, given: &'a [String]) -> Result<Vec<&'a str>, ParameterError> {
+    let items: Vec<&str> =
+        given.iter().flat_map(|list| list.split(',')).map(str::trim).filter(|item| !item.is_empty()).collect();
+    if items.is_empty() && !given.is_empty() { Err(ParameterError::Empty { parameter }) } else { Ok(items) }
+}
+
+/// Both ends in whole microseconds, rounded outwards: what PostgreSQL stores is never finer, so the set is the same.
+fn period(since: Option<&str>, until: Option<&str>) -> Result<(Option<i64>, Option<i64>), ParameterError> {
+    let read = |parameter, text: Option<&str>| {
+        text.map(|text| instant::read(text).ok_or(ParameterError::NotAnInstant { parameter })).transpose()
+    };
+    let (since, until) = (read("_since", since)?, read("_until", until)?);
+    if let (Some(since), Some(until)) = (since, until)
+        && until <= since
+    {
+        return Err(ParameterError::UntilNotAfterSince);
+    }
+    let down = |nanoseconds: i128| nanoseconds.div_euclid(1000) as i64;
+    Ok((since.map(down), until.map(|nanoseconds| down(nanoseconds + 999))))
+}
+
+/// The id in `Patient/ID`, `/Patient/ID` or `ID`.
+fn patient_id(text: &str) -> Option<&str> {
+    let path = text.strip_prefix('/').unwrap_or(text);
+    let id = path.strip_prefix("Patient/").unwrap_or(path);
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.';
+    ((1..=64).contains(&id.len()) && id.bytes().all(plain)).then_some(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAPPED: &[&str] = &["Patient", "Observation", "Encounter", "Observation"];
+
+    fn check(given: &Parameters) -> Result<ExportRequest, ParameterError> {
+        ExportRequest::new(given, MAPPED)
+    }
+
+    fn texts(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(|text| (*text).to_owned()).collect()
+    }
+
+    #[test]
+    fn nothing_asked_is_everything_mapped() {
+        let request = check(&Parameters::default()).unwrap();
+        assert_eq!(request.types, ["Encounter", "Observation", "Patient"]);
+        assert_eq!(request.kick_off_url("http://localhost"), "http://localhost/$export");
+        assert_eq!(ExportRequest::new(&Parameters::default(), &[]), Err(ParameterError::NothingMapped));
+    }
+
+    #[test]
+    fn lists_may_be_commas_or_repeats() {
+        for types in
+            [&["Patient,Observation"][..], &["Observation", "Patient", "Patient"], &[" Patient, ,Observation,"]]
+        {
+            let request = check(&Parameters { types: texts(types), ..Default::default() }).unwrap();
+            assert_eq!(request.types, ["Observation", "Patient"], "{types:?}");
+        }
+    }
+
+    #[test]
+    fn a_restriction_never_becomes_empty() {
+        for empty in ["", ",", " "] {
+            let given = Parameters { types: texts(&[empty]), ..Default::default() };
+            assert_eq!(check(&given), Err(ParameterError::Empty { parameter: "_type" }));
+            let given = Parameters { patients: texts(&[empty]), ..Default::default() };
+            assert_eq!(check(&given), Err(ParameterError::Empty { parameter: "patient" }));
+        }
+    }
+
+    #[test]
+    fn an_unknown_type_is_named_with_the_known_ones() {
+        let error = check(&Parameters { types: texts(&["Patient,patient"]), ..Default::default() }).unwrap_err();
+        assert_eq!(error.to_string(), "`_type` names `patient`, which no mapping makes");
+        assert_eq!(error.help(), "Mapped types: Encounter, Observation, Patient.");
+    }
+
+    #[test]
+    fn the_period_is_open_at_both_ends() {
+        let given = |since: &str, until: &str| Parameters {
+            since: Some(since.to_owned()),
+            until: Some(until.to_owned()),
+            ..Default::default()
+        };
+        let request = check(&given("1970-01-01T00:00:00.0000015Z", "1970-01-01T00:00:00.0000025Z")).unwrap();
+        assert_eq!((request.since, request.until), (Some(1), Some(3)));
+        for until in ["2025-01-01", "2024-12-31", "2025-01-01T01:00:00+01:00"] {
+            assert_eq!(check(&given("2025-01-01", until)), Err(ParameterError::UntilNotAfterSince), "{until}");
+        }
+        assert_eq!(check(&given("2025-01-01", "soon")), Err(ParameterError::NotAnInstant { parameter: "_until" }));
+        assert_eq!(
+            check(&given("2025-01-01", "2025-02-01T10:00:00.5Z")).unwrap().kick_off_url("http://localhost"),
+            "http://localhost/$export?_since=2025-01-01T00%3A00%3A00Z&_until=2025-02-01T10%3A00%3A00.5Z"
+        );
+    }
+
+    #[test]
+    fn patients_are_ids_or_references_and_never_repeated_in_words() {
+        let given = Parameters { patients: texts(&["Patient/b", "/Patient/a,c", "b"]), ..Default::default() };
+        let request = check(&given).unwrap();
+        assert_eq!(request.patients, ["a", "b", "c"]);
+        assert_eq!(request.kick_off_url("http://localhost"), "http://localhost/Patient/$export");
+        for wrong in ["Group/secret", "Patient/secret/_history/1", "Patient/", "secret_1", &"s".repeat(65)] {
+            let error = check(&Parameters { patients: texts(&["a", wrong]), ..Default::default() }).unwrap_err();
+            assert_eq!(error, ParameterError::NotAPatient { number: 2 }, "{wrong}");
+            assert!(!format!("{error} {}", error.help()).contains("secret"));
+        }
+    }
+}

@@ -1,0 +1,376 @@
+//! The commands' arguments.
+//!
+//! A flag that is a setting has its help text from the table of settings, so they cannot differ.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::bulk::Parameters;
+use crate::config::table::{Kind, SETTINGS};
+
+/// Rows of a relational EHR store become FHIR R4 NDJSON.
+///
+/// smelt compiles a pack of declarative mappings against PostgreSQL and FHIR R4, and writes what it reads as Bulk
+/// Data files. The clinical database is only ever read.
+#[derive(Debug, Parser)]
+#[command(name = "smelt", version, propagate_version = true, max_term_width = 100, after_help = AFTER_HELP)]
+pub(super) struct Cli {
+    #[command(flatten)]
+    pub(super) common: CommonArgs,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 done, 1 the pack has errors, 2 wrong usage, 4 database unreachable,
+5 finished with rejected rows, 6 failed, 130 interrupted.";
+
+/// What `smelt` can do. The documentation of a command's arguments is its help text.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    Export(ExportArgs),
+    Validate(ValidateArgs),
+    Preview(PreviewArgs),
+    Explain(ExplainArgs),
+    Completions(CompletionsArgs),
+}
+
+/// Flags of every command.
+#[derive(Debug, Args)]
+pub struct CommonArgs {
+    /// Settings file; without it smelt.yaml in the working directory, where it exists [env: SMELT_CONFIG]
+    #[arg(long, value_name = "FILE", global = true, env = "SMELT_CONFIG", hide_env = true, help_heading = "Common")]
+    pub config: Option<PathBuf>,
+    /// What is logged
+    #[arg(long, value_name = "LEVEL", global = true, help_heading = "Common")]
+    pub log_level: Option<String>,
+    /// How it is logged
+    #[arg(long, value_name = "FORMAT", global = true, help_heading = "Common")]
+    pub log_format: Option<String>,
+}
+
+/// Which mapping pack.
+#[derive(Debug, Default, Args)]
+pub struct PackArgs {
+    /// The mapping pack
+    #[arg(long, value_name = "DIR")]
+    pub mappings: Option<String>,
+}
+
+/// Which database.
+#[derive(Debug, Default, Args)]
+pub struct DatabaseArgs {
+    /// The clinical database
+    #[arg(long, value_name = "URL")]
+    pub database: Option<String>,
+}
+
+/// Export the resources of a pack as NDJSON files with a manifest.
+///
+/// All types are read from one snapshot. Files appear in the output directory only whole; the manifest comes last,
+/// so a directory with a manifest.json is a complete export. report.json beside it accounts for every row.
+#[derive(Debug, Default, Args)]
+pub struct ExportArgs {
+    /// Which database.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+    /// Which pack.
+    #[command(flatten)]
+    pub pack: PackArgs,
+    /// Where to
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<String>,
+    /// Export only this resource type; may be repeated, or be a comma list [default: every mapped type]
+    #[arg(long = "type", value_name = "TYPE")]
+    pub types: Vec<String>,
+    /// Export only what changed after this instant, for instance the transactionTime of the last manifest
+    #[arg(long, value_name = "INSTANT")]
+    pub since: Option<String>,
+    /// Export only what changed before this instant
+    #[arg(long, value_name = "INSTANT")]
+    pub until: Option<String>,
+    /// Export only the compartment of this patient, by FHIR id; may be repeated, or be a comma list
+    #[arg(long = "patient", value_name = "ID")]
+    pub patients: Vec<String>,
+    /// Parallel sessions
+    #[arg(long, value_name = "N")]
+    pub workers: Option<String>,
+    /// Size of a file
+    #[arg(long, value_name = "SIZE")]
+    pub file_size: Option<String>,
+    /// Store files compressed by gzip
+    #[arg(long, conflicts_with = "zstd")]
+    pub gzip: bool,
+    /// Store files compressed by Zstandard
+    #[arg(long)]
+    pub zstd: bool,
+    /// Count the references that point to a resource that is not there; one question to the database per reference
+    #[arg(long)]
+    pub check_references: bool,
+    /// Print the statements, ranges and expected rows of the export, and read nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Check a pack, and with a database every statement and column of it.
+///
+/// Without --database nothing but files is read. Every mistake of every file is reported at once.
+#[derive(Debug, Args)]
+pub struct ValidateArgs {
+    /// Which pack.
+    #[command(flatten)]
+    pub pack: PackArgs,
+    /// Which database.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+    /// How to report
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
+
+/// How diagnostics are reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people: the place, the caret, the advice.
+    Text,
+    /// One JSON document.
+    Json,
+    /// SARIF 2.1.0, for code hosts and editors.
+    Sarif,
+}
+
+/// Print what a mapping makes of some rows.
+#[derive(Debug, Args)]
+pub struct PreviewArgs {
+    /// The mapping's name
+    #[arg(value_name = "MAPPING")]
+    pub mapping: String,
+    /// Which database.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+    /// Which pack.
+    #[command(flatten)]
+    pub pack: PackArgs,
+    /// Only rows of this patient, by FHIR id
+    #[arg(long, value_name = "ID")]
+    pub patient: Option<String>,
+    /// How many resources
+    #[arg(short = 'n', value_name = "N", default_value_t = 5)]
+    pub number: usize,
+    /// Say beside each element where it comes from, and what was left out and why
+    #[arg(long)]
+    pub why: bool,
+}
+
+/// Run the tests that stand beside the mappings. They need no database.
+#[derive(Debug, Args)]
+pub struct TestArgs {
+    /// Which pack.
+    #[command(flatten)]
+    pub pack: PackArgs,
+    /// Write what the mappings make into `expect` of the tests that fail
+    #[arg(long)]
+    pub update: bool,
+}
+
+/// Export synthetic patients from a database made for it.
+///
+/// Without --database a PostgreSQL server is started from the local binaries. The database is called smelt_demo_…,
+/// nothing else on the server is touched, and it is dropped at the end.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// A server to make the demo database on, as a role that may create databases
+    #[arg(id = "demo_database", long = "database", value_name = "URL")]
+    pub database: Option<String>,
+    /// Leave the demo database where it is, and say how to connect to it
+    #[arg(long)]
+    pub keep: bool,
+    /// Where the files go [default: a new directory below the working directory]
+    #[arg(id = "demo_out", long = "out", value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+/// Print a mapping as it is after its base pack is merged in, or a shipped fragment.
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// The mapping's or fragment's name
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Which pack.
+    #[command(flatten)]
+    pub pack: PackArgs,
+}
+
+/// Print the SQL that gives a role what the pack reads, and nothing else.
+#[derive(Debug, Args)]
+pub struct GrantsArgs {
+    /// Which database.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+    /// Which pack.
+    #[command(flatten)]
+    pub pack: PackArgs,
+    /// The role
+    #[arg(long, value_name = "ROLE", default_value = "smelt_reader")]
+    pub role: String,
+}
+
+/// Print the page of a diagnostic code.
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// A code, for instance M202
+    #[arg(value_name = "CODE")]
+    pub code: String,
+}
+
+/// Print a completion script for a shell.
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// Settings given as flags: name and value.
+pub type Flags = Vec<(&'static str, String)>;
+
+impl CommonArgs {
+    /// The settings among them.
+    pub fn flags(&self) -> Flags {
+        given([("log-level", &self.log_level), ("log-format", &self.log_format)])
+    }
+}
+
+impl PackArgs {
+    /// The settings among them.
+    pub fn flags(&self) -> Flags {
+        given([("mappings", &self.mappings)])
+    }
+}
+
+impl DatabaseArgs {
+    /// The settings among them.
+    pub fn flags(&self) -> Flags {
+        given([("database", &self.database)])
+    }
+}
+
+impl ExportArgs {
+    /// The settings among them.
+    pub fn flags(&self) -> Flags {
+        let mut flags = self.database.flags();
+        flags.extend(self.pack.flags());
+        flags.extend(given([("out", &self.out), ("workers", &self.workers), ("file-size", &self.file_size)]));
+        for (asked, codec) in [(self.gzip, "gzip"), (self.zstd, "zstd")] {
+            if asked {
+                flags.push(("compression", codec.to_owned()));
+            }
+        }
+        flags
+    }
+
+    /// The kick-off parameters among them.
+    pub fn parameters(&self) -> Parameters {
+        Parameters {
+            types: self.types.clone(),
+            since: self.since.clone(),
+            until: self.until.clone(),
+            patients: self.patients.clone(),
+        }
+    }
+}
+
+fn given<const N: usize>(flags: [(&'static str, &Option<String>); N]) -> Flags {
+    flags.into_iter().filter_map(|(name, value)| value.clone().map(|value| (name, value))).collect()
+}
+
+/// Gives every flag that is a setting the help text of the setting.
+pub(super) fn describe(command: clap::Command) -> clap::Command {
+    command.mut_args(describe_arg).mut_subcommands(describe)
+}
+
+fn describe_arg(arg: clap::Arg) -> clap::Arg {
+    let setting = SETTINGS.iter().find(|setting| arg.get_id().as_str() == setting.name.replace('-', "_"));
+    let Some(setting) = setting else { return arg };
+    let meaning = setting.meaning.trim_end_matches('.');
+    let words = match setting.kind {
+        Kind::Words(words) => format!(": {}", words.join(", ")),
+        _ => String::new(),
+    };
+    let default = setting.default.map(|default| format!(" [default: {default}]")).unwrap_or_default();
+    arg.help(format!("{meaning}{words} [env: {}]{default}", setting.env))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::FromArgMatches;
+
+    use super::*;
+
+    fn parse<T: Args + FromArgMatches>(line: &str) -> Result<T, String> {
+        let command = describe(T::augment_args(clap::Command::new("x").no_binary_name(true)));
+        let matches = command.try_get_matches_from(line.split_whitespace()).map_err(|error| error.to_string())?;
+        T::from_arg_matches(&matches).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn export() {
+        let args: ExportArgs = parse(
+            "--database postgresql:///ehr --mappings m --out o --type Patient --type Observation,Encounter \
+             --since 2025-01-01 --until 2025-02-01 --patient a --patient b --workers 3 --file-size 1GiB --zstd --dry-run",
+        )
+        .unwrap();
+        assert!(args.dry_run);
+        let flags = args.flags();
+        let flag = |name: &str| flags.iter().find(|(found, _)| *found == name).map(|(_, value)| value.as_str());
+        assert_eq!(flag("database"), Some("postgresql:///ehr"));
+        assert_eq!((flag("mappings"), flag("out")), (Some("m"), Some("o")));
+        assert_eq!((flag("workers"), flag("file-size"), flag("compression")), (Some("3"), Some("1GiB"), Some("zstd")));
+        let parameters = args.parameters();
+        assert_eq!(parameters.types, ["Patient", "Observation,Encounter"]);
+        assert_eq!(
+            (parameters.since.as_deref(), parameters.until.as_deref()),
+            (Some("2025-01-01"), Some("2025-02-01"))
+        );
+        assert_eq!(parameters.patients, ["a", "b"]);
+        assert_eq!(parse::<ExportArgs>("").unwrap().flags(), []);
+        assert!(parse::<ExportArgs>("--gzip --zstd").unwrap_err().contains("cannot be used with"));
+        assert!(parse::<ExportArgs>("--since 2024 --since 2025").unwrap_err().contains("multiple times"));
+        assert!(parse::<ExportArgs>("--typ Patient").unwrap_err().contains("--type"));
+    }
+
+    #[test]
+    fn a_command_is_described_by_its_arguments() {
+        let mut command = ExportArgs::augment_args(clap::Command::new("export"));
+        let help = command.render_long_help().to_string();
+        assert!(
+            help.starts_with("Export the resources of a pack as NDJSON files with a manifest.\n\nAll types"),
+            "{help}"
+        );
+    }
+
+    #[test]
+    fn the_others() {
+        assert_eq!(parse::<ValidateArgs>("--format sarif").unwrap().format, Format::Sarif);
+        assert!(parse::<ValidateArgs>("--format xml").is_err());
+        let preview: PreviewArgs = parse("patient --patient p1 -n 2 --why").unwrap();
+        assert_eq!((preview.mapping.as_str(), preview.number, preview.why), ("patient", 2, true));
+        assert!(parse::<TestArgs>("--update").unwrap().update);
+        let demo: DemoArgs = parse("--database postgresql:///postgres --keep --out x").unwrap();
+        assert_eq!((demo.database.as_deref(), demo.keep), (Some("postgresql:///postgres"), true));
+        assert_eq!(parse::<ShowArgs>("us-core-race").unwrap().name, "us-core-race");
+        assert_eq!(parse::<GrantsArgs>("").unwrap().role, "smelt_reader");
+    }
+
+    #[test]
+    fn every_setting_flag_is_described_by_its_setting() {
+        let mut command = describe(ExportArgs::augment_args(CommonArgs::augment_args(clap::Command::new("x"))));
+        let help = command.render_long_help().to_string();
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        for setting in SETTINGS.iter().filter(|setting| setting.name != "compression") {
+            assert!(help.contains(&format!("{} <", setting.flag)), "{}", setting.flag);
+            assert!(help.contains(&format!("[env: {}]", setting.env)), "{}\n{help}", setting.env);
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! `smelt export`.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use indicatif::MultiProgress;
+use tokio_util::sync::CancellationToken;
+
+use super::args::ExportArgs;
+use super::engine::{Engine, interruption, open};
+use super::exit::Exit;
+use super::failure::Failure;
+use super::progress::Display;
+use super::table;
+use crate::bulk::ExportRequest;
+use crate::config::Settings;
+use crate::export::{Counting, ExportOptions, Exported, dry_run, export};
+use crate::sink::LocalSink;
+
+/// Runs the export and shows how it goes.
+pub(super) fn run(args: &ExportArgs, settings: &Settings, bars: &MultiProgress) -> Result<Exit, Failure> {
+    let mut options = ExportOptions { file_bytes: settings.file_size, codec: settings.codec, ..Default::default() };
+    options.check_references = args.check_references;
+    if let Some(workers) = settings.workers {
+        options.workers = workers.get() as usize;
+    }
+    let out = match (&settings.out, args.dry_run) {
+        (None, false) => {
+            return Err(Failure::usage("no output directory is named", "Name one with `--out`; it is created."));
+        }
+        (out, _) => out.as_deref(),
+    };
+    let engine = open(settings, options.workers, options.sessions_per_worker)?;
+    let request = request(args, &engine)?;
+    options.request_url = request.kick_off_url("https://localhost");
+    if args.dry_run {
+        let text = engine.runtime.block_on(dry_run(&engine.source, &engine.prepared, &request, &options))?;
+        return super::print(&text);
+    }
+    let cancel = interruption()?;
+    let began = Instant::now();
+    // Without a directory the command ended above.
+    let out = out.unwrap_or_else(|| Path::new("."));
+    let done = into_directory(&engine, &request, &options, out, bars, &cancel)?;
+    closing(&done, out, began.elapsed());
+    Ok(if done.report.rejected() > 0 { Exit::RowFailures } else { Exit::Ok })
+}
+
+fn request(args: &ExportArgs, engine: &Engine) -> Result<ExportRequest, Failure> {
+    let mapped: Vec<&str> = engine.prepared.pack.mappings.iter().map(|m| m.resource_type.as_str()).collect();
+    Ok(ExportRequest::new(&args.parameters(), &mapped)?)
+}
+
+/// Exports into a directory. When it fails nothing of it stays there.
+pub(super) fn into_directory(
+    engine: &Engine,
+    request: &ExportRequest,
+    options: &ExportOptions,
+    out: &Path,
+    bars: &MultiProgress,
+    cancel: &CancellationToken,
+) -> Result<Exported, Failure> {
+    let sink = LocalSink::open(out)?;
+    let counting = Arc::new(Counting::default());
+    let look = Arc::clone(&counting);
+    let display = Display::start(bars, move || look.look());
+    let done = export(&engine.runtime, &engine.source, &engine.prepared, request, options, &sink, &counting, cancel);
+    drop(display);
+    match done {
+        Ok(done) => Ok(done),
+        Err(error) => {
+            if let Err(left) = sink.discard() {
+                tracing::warn!(error = %left, "what the failed export had written could not be removed");
+            }
+            Err(error.into())
+        }
+    }
+}
+
+/// Says what was made, on standard error, so that standard output stays free for other things.
+pub(super) fn closing(done: &Exported, out: &Path, elapsed: Duration) {
+    let mut text = table::closing(&done.report.by_type(), elapsed);
+    if io::stderr().is_terminal() {
+        text.insert(0, '\n');
+    }
+    text.push_str(&format!(
+        "transactionTime {}, {} files, manifest: {}\n",
+        done.manifest.transaction_time,
+        done.report.files.len(),
+        out.join("manifest.json").display()
+    ));
+    // Nobody can be told that standard error is closed.
+    let _ = io::stderr().write_all(text.as_bytes());
+}

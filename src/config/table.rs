@@ -1,0 +1,136 @@
+//! The table of settings: the file's keys, the variables, the flags' help and the reference page all follow it.
+
+use std::fmt::{self, Write as _};
+
+/// One setting.
+#[derive(Debug)]
+pub struct Setting {
+    /// Key in the settings file.
+    pub name: &'static str,
+    /// What its values are.
+    pub kind: Kind,
+    /// Value when nothing is given; none where there is no fixed one.
+    pub default: Option<&'static str>,
+    /// Variable of the environment.
+    pub env: &'static str,
+    /// Flag.
+    pub flag: &'static str,
+    /// What it does.
+    pub meaning: &'static str,
+}
+
+/// What a setting's values are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A connection URL or `key=value` list.
+    Database,
+    /// A path; in the settings file relative to that file.
+    Path,
+    /// A whole number from 1.
+    Count,
+    /// A number of bytes, as in `256MiB`.
+    Size,
+    /// One of these words.
+    Words(&'static [&'static str]),
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Database => f.write_str("a connection URL, postgresql://user@host/database"),
+            Self::Path => f.write_str("a path"),
+            Self::Count => f.write_str("a whole number from 1"),
+            Self::Size => f.write_str("a number of bytes from 64KiB, as in 256MiB or 1GiB"),
+            Self::Words(words) => write!(f, "one of {}", words.join(", ")),
+        }
+    }
+}
+
+/// Every setting.
+pub const SETTINGS: &[Setting] = &[
+    Setting {
+        name: "database",
+        kind: Kind::Database,
+        default: None,
+        env: "SMELT_DATABASE",
+        flag: "--database",
+        meaning: "The clinical database. Only ever read. Keep a password out of the flag: other users see flags.",
+    },
+    Setting {
+        name: "mappings",
+        kind: Kind::Path,
+        default: Some("mappings"),
+        env: "SMELT_MAPPINGS",
+        flag: "--mappings",
+        meaning: "Directory of the mapping pack: it has a project.yaml, or exactly one pack below it does.",
+    },
+    Setting {
+        name: "out",
+        kind: Kind::Path,
+        default: None,
+        env: "SMELT_OUT",
+        flag: "--out",
+        meaning: "Output directory of an export: new, empty, or left behind by an unfinished export.",
+    },
+    Setting {
+        name: "workers",
+        kind: Kind::Count,
+        default: None,
+        env: "SMELT_WORKERS",
+        flag: "--workers",
+        meaning: "Parallel sessions. Unless given, half of this machine's cores plus one.",
+    },
+    Setting {
+        name: "file-size",
+        kind: Kind::Size,
+        default: Some("256MiB"),
+        env: "SMELT_FILE_SIZE",
+        flag: "--file-size",
+        meaning: "A file is closed once it holds this much, before compression.",
+    },
+    Setting {
+        name: "compression",
+        kind: Kind::Words(&["none", "gzip", "zstd"]),
+        default: Some("none"),
+        env: "SMELT_COMPRESSION",
+        flag: "--gzip, --zstd",
+        meaning: "How output files are stored.",
+    },
+    Setting {
+        name: "log-level",
+        kind: Kind::Words(&["error", "warn", "info", "debug", "trace"]),
+        default: Some("warn"),
+        env: "SMELT_LOG_LEVEL",
+        flag: "--log-level",
+        meaning: "What is logged to standard error.",
+    },
+    Setting {
+        name: "log-format",
+        kind: Kind::Words(&["text", "json"]),
+        default: Some("text"),
+        env: "SMELT_LOG_FORMAT",
+        flag: "--log-format",
+        meaning: "How it is logged.",
+    },
+];
+
+/// The page `docs/src/reference/settings.md`.
+pub fn reference() -> String {
+    let mut page = String::from(
+        "# Settings\n\n<!-- Generated from src/config/table.rs; a test compares it. -->\n\n\
+         A setting is looked for in this order: the flag, the variable of the environment, the settings file, the\n\
+         default. The settings file is the one named by `--config` or `SMELT_CONFIG`, else `smelt.yaml` in the working\n\
+         directory where it exists. It holds `key: value` lines in YAML; a key that is no setting is refused. Paths in\n\
+         it are relative to the file.\n",
+    );
+    for setting in SETTINGS {
+        let default = setting.default.map_or_else(|| "none".to_owned(), |default| format!("`{default}`"));
+        // Writing to a String cannot fail.
+        let _ = write!(
+            page,
+            "\n## `{}`\n\n{}\n\n| value | default | variable | flag |\n|---|---|---|---|\n| {} | {default} | `{}` | `{}` |\n",
+            setting.name, setting.meaning, setting.kind, setting.env, setting.flag
+        );
+    }
+    page
+}

@@ -1,0 +1,51 @@
+//! The loop between streams and encoder: whoever lacks something gets it, whoever has something gives it.
+
+use std::ops::ControlFlow;
+
+use super::ExportError;
+use crate::encode::{Encoder, Output, Step};
+use crate::row::RowBatch;
+use crate::source::Rows;
+
+/// Memory that is used again and again.
+#[derive(Debug, Default)]
+pub(super) struct Buffers {
+    pub(super) output: Output,
+    batches: Vec<RowBatch>,
+}
+
+/// Runs `encoder` over its streams, `rows` by stream number. `take` is called when a chunk is ready, and once at the
+/// end; it may stop the run.
+pub(super) async fn drive(
+    encoder: &mut Encoder,
+    rows: &mut [Rows],
+    buffers: &mut Buffers,
+    mut take: impl FnMut(&mut Encoder, &mut Output) -> Result<ControlFlow<()>, ExportError>,
+) -> Result<(), ExportError> {
+    loop {
+        match encoder.step(&mut buffers.output) {
+            Step::Need(stream) => {
+                let mut batch = buffers.batches.pop().unwrap_or_default();
+                let more = match rows.get_mut(stream as usize) {
+                    Some(rows) => rows.next_batch(&mut batch).await?,
+                    None => false,
+                };
+                if more {
+                    buffers.batches.push(encoder.feed(stream, batch));
+                } else {
+                    buffers.batches.push(batch);
+                    encoder.finish(stream);
+                }
+            }
+            Step::Chunk => {
+                if take(encoder, &mut buffers.output)?.is_break() {
+                    return Ok(());
+                }
+                // The connection's driver and a cancellation get their turn.
+                tokio::task::yield_now().await;
+            }
+            Step::Done => break,
+        }
+    }
+    take(encoder, &mut buffers.output).map(|_| ())
+}

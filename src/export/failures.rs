@@ -1,0 +1,144 @@
+//! What went wrong with rows, added up: for the report, and as OperationOutcomes for the person with the files.
+//! Nothing here knows a cell value.
+
+use crate::bulk::report::{IdProof, MappingReport};
+use crate::encode::{Rejection, Report};
+use crate::fhir::outcome::{Issue, IssueType, OperationOutcome, Severity};
+use crate::plan::program::Program;
+
+/// One OperationOutcome per rejected resource of a type up to here, then a summary (O-05).
+const MAX_ROW_OUTCOMES: usize = 1_000;
+
+/// What happened to the rows of one mapping, over all its splits.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Tally {
+    pub(super) counts: Report,
+    pub(super) deleted: Option<u64>,
+    pub(super) seconds: f64,
+}
+
+impl Tally {
+    /// Adds another tally of the same mapping.
+    pub(super) fn merge(&mut self, other: Self) {
+        self.counts.merge(other.counts);
+        // The same outcomes whatever worker met them first.
+        self.counts.rejections.sort_by(|left, right| (&left.id, left.site).cmp(&(&right.id, right.site)));
+        self.counts.rejections.truncate(MAX_ROW_OUTCOMES);
+        self.seconds += other.seconds;
+        if let Some(deleted) = other.deleted {
+            *self.deleted.get_or_insert_default() += deleted;
+        }
+    }
+
+    /// The mapping's lines of the report.
+    pub(super) fn report(
+        &self,
+        mapping: &str,
+        program: &Program,
+        id_proof: IdProof,
+        updated: Option<String>,
+    ) -> MappingReport {
+        let mut report = MappingReport {
+            mapping: mapping.to_owned(),
+            resource_type: program.resource_type.clone(),
+            rows: self.counts.rows_read,
+            emitted: self.counts.emitted,
+            rejected: self.counts.rejected,
+            deleted: self.deleted,
+            id_proof,
+            updated,
+            seconds: self.seconds,
+            ..MappingReport::default()
+        };
+        for (number, counts) in &self.counts.sites {
+            let Some(site) = program.sites.get(*number as usize) else { continue };
+            let map = site.name.as_ref().unwrap_or(&site.path);
+            report.adjusted_times += counts.adjusted;
+            for (paths, key, count) in [
+                (&mut report.rejected_by_path, &site.path, counts.rejected),
+                (&mut report.dropped_by_path, &site.path, counts.dropped),
+                (&mut report.invalid_by_path, &site.path, counts.invalid),
+                (&mut report.unmapped_by_map, map, counts.unmapped),
+            ] {
+                if count > 0 {
+                    *paths.entry(key.clone()).or_default() += count;
+                }
+            }
+        }
+        for (stream, count) in self.counts.orphans.iter().enumerate().filter(|(_, count)| **count > 0) {
+            report.orphans_by_list.insert(format!("list {stream}"), *count);
+        }
+        report
+    }
+
+    /// OperationOutcome lines, and how many.
+    pub(super) fn outcomes(&self, program: &Program, out: &mut Vec<u8>) -> u64 {
+        let mut count = 0;
+        let mut line = |outcome: OperationOutcome| {
+            out.extend_from_slice(outcome.to_json_line().as_bytes());
+            count += 1;
+        };
+        let kind = &program.resource_type;
+        for Rejection { site, id } in &self.counts.rejections {
+            let Some(site) = program.sites.get(*site as usize) else { continue };
+            let subject = id.as_ref().map_or_else(|| format!("a {kind} without an id"), |id| format!("{kind}/{id}"));
+            let issue = Issue::new(Severity::Error, issue_type(site.code))
+                .details(format!("1 row of {kind} was not exported"))
+                .diagnostics(format!("{subject}: {} {}", site.code, cause(site.code, &site.path, site.name.as_deref())))
+                .expression(site.path.clone());
+            line(OperationOutcome::new(issue));
+        }
+        let more = self.counts.rejected.saturating_sub(self.counts.rejections.len() as u64);
+        if more > 0 {
+            let issue = Issue::new(Severity::Error, IssueType::Processing)
+                .details(format!("{more} more rows of {kind} were not exported"));
+            line(OperationOutcome::new(issue));
+        }
+        for (number, counts) in &self.counts.sites {
+            let Some(site) = program.sites.get(*number as usize) else { continue };
+            let path = &site.path;
+            let map = site.name.as_deref().unwrap_or("its code map");
+            let distinct = self.counts.distinct_unmapped(*number);
+            for (count, text) in [
+                (counts.dropped, format!("{} parts were not written: {path} was empty", counts.dropped)),
+                (counts.invalid, format!("{} values of {path} could not be written and were left out", counts.invalid)),
+                (
+                    counts.unmapped,
+                    format!("{} rows, {distinct} distinct values of {path} are not in code map {map}", counts.unmapped),
+                ),
+                (
+                    counts.adjusted,
+                    format!("{} local times of {path} fall into a change of the clocks", counts.adjusted),
+                ),
+            ] {
+                if count > 0 {
+                    let issue = Issue::new(Severity::Warning, IssueType::Incomplete)
+                        .details(text)
+                        .diagnostics(site.code)
+                        .expression(path.clone());
+                    line(OperationOutcome::new(issue));
+                }
+            }
+        }
+        count
+    }
+}
+
+fn issue_type(code: &str) -> IssueType {
+    match code {
+        "R206" => IssueType::Required,
+        "R204" | "R205" | "R405" => IssueType::Value,
+        _ => IssueType::Processing,
+    }
+}
+
+fn cause(code: &str, path: &str, name: Option<&str>) -> String {
+    let column = name.map(|name| format!(" (column {name})")).unwrap_or_default();
+    match code {
+        "R206" => format!("{path} is required and empty"),
+        "R405" => format!("{path} is empty or not a FHIR id"),
+        "R205" => format!("the code is not in the value set that {path} requires{column}"),
+        "R503" => format!("the value of {path} is not in code map {}", name.unwrap_or("?")),
+        _ => format!("the value cannot be written as {path}{column}"),
+    }
+}

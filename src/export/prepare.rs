@@ -1,0 +1,114 @@
+//! A checked pack meets a live database: columns are learnt, programs are made, mistakes are told at their line.
+
+use std::sync::Arc;
+
+use crate::mapping::diagnostic::Diagnostic;
+use crate::mapping::source::{Sources, Span};
+use crate::mapping::tree::{Pack, Rows, RowsKind, SqlText};
+use crate::plan::bind::{describe_statement, row_sources};
+use crate::plan::catalog::{Catalog, RowSource};
+use crate::plan::compile::compile;
+use crate::plan::program::Compiled;
+use crate::source::{Rejection, Session, SourceError};
+
+/// A pack that can run against the database it was prepared for.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The checked pack.
+    pub pack: Pack,
+    /// Its texts.
+    pub sources: Sources,
+    /// Columns of every row source.
+    pub catalog: Catalog,
+    /// Every mapping that runs, in the order of the pack.
+    pub compiled: Vec<Arc<Compiled>>,
+    /// `optional` mappings whose table does not exist.
+    pub skipped: Vec<String>,
+}
+
+/// Learns the columns of a pack's row sources, and what PostgreSQL says against its queries (M302).
+///
+/// # Errors
+///
+/// What the connection gives; a query that PostgreSQL refuses is a diagnostic.
+pub async fn learn(session: &Session, pack: &Pack) -> Result<(Catalog, Vec<String>, Vec<Diagnostic>), SourceError> {
+    let mut catalog = Catalog::default();
+    let mut skipped: Vec<String> = Vec::new();
+    let mut diagnostics = Vec::new();
+    for named in row_sources(pack) {
+        match session.describe(&describe_statement(named.rows)).await {
+            Ok(columns) => {
+                catalog.rows.insert(named.name, RowSource { columns });
+            }
+            Err(SourceError::Rejected(rejection)) => {
+                // 42P01: undefined_table
+                if named.mapping.header.optional && rejection.sqlstate == "42P01" {
+                    if !skipped.contains(&named.mapping.name) {
+                        skipped.push(named.mapping.name.clone());
+                    }
+                } else {
+                    diagnostics.push(refused(named.rows, &named.mapping.name, &rejection));
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    for name in &skipped {
+        catalog.rows.retain(|source, _| source.split(['/', '#']).next() != Some(name));
+    }
+    Ok((catalog, skipped, diagnostics))
+}
+
+/// Learns and compiles. The pack is given back as prepared when nothing is wrong.
+///
+/// # Errors
+///
+/// What the connection gives.
+pub async fn prepare(
+    session: &Session,
+    pack: Pack,
+    sources: Sources,
+) -> Result<(Result<Prepared, Sources>, Vec<Diagnostic>), SourceError> {
+    let (catalog, skipped, mut diagnostics) = learn(session, &pack).await?;
+    let (compiled, found) = compile(&pack, &sources, &catalog);
+    diagnostics.extend(found);
+    let failed = diagnostics.iter().any(Diagnostic::is_error);
+    if failed {
+        return Ok((Err(sources), diagnostics));
+    }
+    let compiled = compiled.into_iter().map(Arc::new).collect();
+    Ok((Ok(Prepared { pack, sources, catalog, compiled, skipped }), diagnostics))
+}
+
+fn refused(rows: &Rows, mapping: &str, rejection: &Rejection) -> Diagnostic {
+    let span = match (&rows.kind, rejection.position) {
+        (RowsKind::Sql(sql), Some(position)) => place(sql, position).unwrap_or(rows.span),
+        _ => rows.span,
+    };
+    let what = match &rows.kind {
+        RowsKind::Sql(_) => "prepare this query",
+        RowsKind::Table { .. } => "read this table",
+    };
+    let mut diagnostic = Diagnostic::error("M302", span, format!("PostgreSQL cannot {what}: {}", rejection.message))
+        .label(format!("SQLSTATE {}", rejection.sqlstate));
+    if let Some(hint) = &rejection.hint {
+        diagnostic = diagnostic.note(format!("PostgreSQL suggests: {hint}"));
+    }
+    if span != rows.span {
+        diagnostic = diagnostic.note(format!("used by mapping `{mapping}`"));
+    }
+    diagnostic
+}
+
+/// The word of a statement at a character position, in the file it stands in.
+fn place(sql: &SqlText, position: usize) -> Option<Span> {
+    let byte = sql.text.char_indices().nth(position).map_or(sql.text.len(), |(at, _)| at);
+    let before = sql.text.get(..byte)?;
+    let line = before.matches('\n').count();
+    let column = byte - before.rfind('\n').map_or(0, |at| at + 1);
+    let start = *sql.line_starts.get(line)? as usize + column;
+    let word = sql.text.get(byte..)?;
+    let length =
+        word.find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '.' | '"' | '$'))).unwrap_or(word.len()).max(1);
+    Some(Span::new(sql.source, start, start + length))
+}

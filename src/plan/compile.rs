@@ -1,0 +1,111 @@
+//! A checked pack and a catalog → programs, or everything that is wrong.
+
+use super::bind::{self, check_headers};
+use super::catalog::Catalog;
+use super::filter::{self, Changed};
+use super::lower::Lower;
+use super::program::{Compiled, Op};
+use super::select::{Filter, quote_ident};
+use crate::mapping::diagnostic::{Diagnostic, Severity};
+use crate::mapping::source::Sources;
+use crate::mapping::tree::{Deleted, Mapping, Pack, Part};
+
+/// Every mapping whose columns the catalog knows, compiled; and every mistake the columns show. Mappings with an
+/// error are left out.
+pub fn compile(pack: &Pack, sources: &Sources, catalog: &Catalog) -> (Vec<Compiled>, Vec<Diagnostic>) {
+    let mut diagnostics = Vec::new();
+    check_headers(pack, sources, catalog, &mut diagnostics);
+    let mut compiled = Vec::new();
+    for mapping in &pack.mappings {
+        if let Some((done, found)) = compile_mapping(pack, mapping, sources, catalog) {
+            if found.iter().all(|diagnostic| diagnostic.severity != Severity::Error) {
+                compiled.push(done);
+            }
+            diagnostics.extend(found);
+        }
+    }
+    diagnostics.sort_by_key(|diagnostic| (diagnostic.primary.span, diagnostic.code));
+    diagnostics.dedup_by_key(|diagnostic| (diagnostic.primary.span, diagnostic.code));
+    (compiled, diagnostics)
+}
+
+fn compile_mapping(
+    pack: &Pack,
+    mapping: &Mapping,
+    sources: &Sources,
+    catalog: &Catalog,
+) -> Option<(Compiled, Vec<Diagnostic>)> {
+    let mut lower = Lower::new(pack, mapping, sources, catalog)?;
+    let id = lower.text(&mapping.id);
+    let present = lower.text_presence(&mapping.id);
+    lower.reject_unless(present, "R405", &format!("{}.id", mapping.resource_type));
+    lower.resource(&mapping.root);
+    Some(lower.finish(id))
+}
+
+/// What writes the deletions of one mapping: one Bundle line per tombstone (M-10).
+#[derive(Debug, Clone)]
+pub struct Tombstones {
+    /// The writer and its stream; its rows go by the alias `q` and have the mapping's key columns.
+    pub compiled: Compiled,
+    /// The tombstones within the bounds that were asked for.
+    pub filter: Filter,
+}
+
+/// The deletions of `mapping` within `changed`; `None` when it does not say where they are.
+///
+/// A tombstone whose row is there again is none (M-12).
+pub fn tombstones(
+    pack: &Pack,
+    mapping: &Mapping,
+    sources: &Sources,
+    catalog: &Catalog,
+    changed: &Changed,
+) -> Option<Tombstones> {
+    let zone = pack.project.timezone.as_deref().unwrap_or("UTC");
+    let mut lower = Lower::new(pack, mapping, sources, catalog)?;
+    let filter = match mapping.header.deleted.as_ref()? {
+        Deleted::Column(_) => filter::deleted(mapping, catalog.rows.get(&mapping.name)?, changed, zone)?,
+        Deleted::Rows { rows, key, at } => {
+            let found = catalog.rows.get(&format!("{}#deleted", mapping.name))?;
+            let renamed: Vec<String> = key
+                .iter()
+                .zip(&mapping.header.key)
+                .map(|(theirs, own)| format!("d.{} as {}", quote_ident(&theirs.text), quote_ident(&own.text)))
+                .collect();
+            let same: Vec<String> = key
+                .iter()
+                .zip(&mapping.header.key)
+                .map(|(theirs, own)| format!("r.{} = d.{}", quote_ident(&own.text), quote_ident(&theirs.text)))
+                .collect();
+            let at_column = format!("d.{}", quote_ident(&at.text));
+            lower.streams[0].from = format!(
+                "(select {}, {at_column} as deleted_at from {} where not exists (select from {} where {})) q",
+                renamed.join(", "),
+                bind::from_item(rows, "d"),
+                bind::from_item(&mapping.header.rows, "r"),
+                same.join(" and "),
+            );
+            let kind = found.column(&at.text).map(|(_, column)| column.kind.clone())?;
+            let mut filter = Filter::default();
+            filter::within(&mut filter, "q.deleted_at", &kind, changed, zone);
+            filter
+        }
+    };
+    let mut url = mapping.id.clone();
+    url.parts.insert(0, Part::Literal(format!("{}/", mapping.resource_type)));
+    let id = lower.text(&mapping.id);
+    let text = lower.text(&url);
+    let present = lower.text_presence(&mapping.id);
+    let path = format!("{}.id", mapping.resource_type);
+    lower.reject_unless(present, "R405", &path);
+    lower
+        .emit
+        .literal(br#"{"resourceType":"Bundle","type":"transaction","entry":[{"request":{"method":"DELETE","url":"#);
+    let site = lower.emit.site("R405", &path, None);
+    let _ = lower.emit.op(0, Op::Text { text, site });
+    lower.emit.literal(b"}}]}\n");
+    let (mut compiled, _) = lower.finish(id);
+    compiled.split = None;
+    Some(Tombstones { compiled, filter })
+}

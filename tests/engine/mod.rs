@@ -1,0 +1,14 @@
+//! The parts of the engine against a real PostgreSQL.
+
+mod connect;
+mod rows;
+mod secrets;
+mod session;
+mod snapshot;
+
+use smelt::plan::select::Statement;
+
+/// A statement without parameters.
+fn sql(text: &str) -> Statement {
+    Statement { text: text.to_owned(), params: Vec::new() }
+}
