@@ -4,6 +4,7 @@ mod cli;
 mod docs;
 mod engine;
 mod layers;
+mod mappings;
 mod rust_text;
 mod support;
 mod tidy;

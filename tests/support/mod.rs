@@ -1,6 +1,7 @@
 //! What tests stand on: a throw-away PostgreSQL, and a pooler that plays tricks.
 
 pub mod database;
+pub mod pack;
 pub mod pooler;
 
 use std::{
