@@ -1,7 +1,7 @@
 //! The language by example: each directory beside this file is a pack, a database and what comes of it.
 //!
 //! `schema.sql` makes the database, `mappings/` and `sql/` are the pack, `expected.ndjson` is every line of the export
-//! (resources, deletions, outcomes) or `expected.txt` the diagnostics. `request.txt` may ask for less, one parameter
+//! (resources, deletions, outcomes) and `expected.txt` the diagnostics; each is missing where there are none. `request.txt` may ask for less, one parameter
 //! per line: `type`, `since`, `until`, `patient`, and `pack` for a pack below `mappings/`.
 //! `BLESS=1 cargo test mappings` writes what is expected anew; `CASE=name` runs one.
 
@@ -58,17 +58,24 @@ fn differs(case: &Path) -> Option<String> {
         database.client().await.batch_execute(&schema).await.unwrap_or_else(|error| panic!("{case:?}: {error:?}"));
         database
     });
-    let (name, other, have) = match run(&runtime, database.dsn(), &files, &asked) {
-        Ok(ran) => ("expected.ndjson", "expected.txt", ran.ndjson()),
-        Err(Refused::Diagnostics(text)) => ("expected.txt", "expected.ndjson", text),
-        Err(Refused::Failed(error)) => ("expected.txt", "expected.ndjson", format!("the export failed: {error}\n")),
+    let (lines, diagnostics) = match run(&runtime, database.dsn(), &files, &asked) {
+        Ok(ran) => (ran.ndjson(), ran.warnings),
+        Err(Refused::Diagnostics(text)) => (String::new(), text),
+        Err(Refused::Failed(error)) => (String::new(), format!("the export failed: {error}\n")),
     };
-    if std::env::var_os("BLESS").is_some() {
-        fs::write(case.join(name), &have).unwrap();
-        drop(fs::remove_file(case.join(other)));
-    }
-    let want = fs::read_to_string(case.join(name)).unwrap_or_default();
-    (have != want || case.join(other).exists()).then(|| difference(case, &want, &have))
+    let compare = |name: &str, have: &str| {
+        let path = case.join(name);
+        if std::env::var_os("BLESS").is_some() {
+            drop(fs::remove_file(&path));
+            if !have.is_empty() {
+                fs::write(&path, have).unwrap();
+            }
+        }
+        let want = fs::read_to_string(&path).unwrap_or_default();
+        if have == want { String::new() } else { difference(&path, &want, have) }
+    };
+    let wrong = compare("expected.ndjson", &lines) + &compare("expected.txt", &diagnostics);
+    (!wrong.is_empty()).then_some(wrong)
 }
 
 fn request(case: &Path) -> (Parameters, String) {
@@ -91,7 +98,7 @@ fn request(case: &Path) -> (Parameters, String) {
 }
 
 fn difference(case: &Path, want: &str, have: &str) -> String {
-    let mut text = format!("\n--- {}\n", case.file_name().unwrap_or_default().display());
+    let mut text = format!("\n--- {}\n", case.strip_prefix(root().join("tests/mappings")).unwrap_or(case).display());
     let (want, have): (Vec<&str>, Vec<&str>) = (want.lines().collect(), have.lines().collect());
     for line in 0..want.len().max(have.len()) {
         let (want, have) = (want.get(line), have.get(line));
@@ -109,5 +116,5 @@ fn or_none<'a>(line: Option<&&'a str>) -> &'a str {
 #[test]
 fn a_difference_is_seen() {
     let text = difference(Path::new("a/b"), "same\nx\n", "same\ny\nz\n");
-    assert_eq!(text, "\n--- b\nline 2\n  want x\n  have y\nline 3\n  want nothing\n  have z\n");
+    assert_eq!(text, "\n--- a/b\nline 2\n  want x\n  have y\nline 3\n  want nothing\n  have z\n");
 }

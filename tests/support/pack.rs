@@ -48,6 +48,8 @@ pub struct Ran {
     pub out: TempDir,
     /// Manifest and report.
     pub exported: Exported,
+    /// Rendered warnings of the pack.
+    pub warnings: String,
 }
 
 impl Ran {
@@ -105,9 +107,13 @@ pub fn run_with(
         let (prepared, mut diagnostics) = prepare(&session, pack, checked.sources).await.expect("the session lives");
         let mut all = checked.diagnostics;
         all.append(&mut diagnostics);
-        (source, prepared.map_err(|sources| render::text(&all, &sources, false)))
+        let prepared = match prepared {
+            Ok(prepared) => Ok((render::text(&all, &prepared.sources, false), prepared)),
+            Err(sources) => Err(Refused::Diagnostics(render::text(&all, &sources, false))),
+        };
+        (source, prepared)
     });
-    let prepared = prepared.map_err(Refused::Diagnostics)?;
+    let (warnings, prepared) = prepared?;
     let mapped: Vec<&str> = prepared.pack.mappings.iter().map(|mapping| mapping.resource_type.as_str()).collect();
     let request = ExportRequest::new(asked, &mapped).expect("a good request");
     let out = tempfile::tempdir().expect("a directory");
@@ -115,7 +121,7 @@ pub fn run_with(
     let counting = Arc::new(Counting::default());
     let cancel = CancellationToken::new();
     match export(runtime, &source, &prepared, &request, options, &sink, &counting, &cancel) {
-        Ok(exported) => Ok(Ran { out, exported }),
+        Ok(exported) => Ok(Ran { out, exported, warnings }),
         Err(error) => Err(Refused::Failed(error)),
     }
 }
