@@ -69,6 +69,14 @@ impl Text {
         if self.is_id || syntax::is_id(written) { Ok(()) } else { Err(Invalid) }
     }
 
+    /// True when there is more than blanks in it, and when it cannot be written, which is for the writing to find out.
+    pub(super) fn says_something(&self, rows: &Rows, scope: usize, leaves: &mut Leaves) -> bool {
+        let mut trial = Vec::new();
+        let written = write(&self.parts, rows, scope, leaves, Form::Raw, &mut trial);
+        leaves.take_adjusted();
+        written.is_err() || !text::is_blank(&trial)
+    }
+
     /// The text of the current row if it is a resource id.
     pub(super) fn id(&self, rows: &Rows, leaves: &mut Leaves) -> Option<String> {
         let mut id = Vec::new();

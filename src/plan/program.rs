@@ -190,6 +190,8 @@ pub enum PredicateTest {
     Slots(SlotRef, crate::mapping::tree::CompareOp, SlotRef),
     /// The slot equals one of these.
     In(SlotRef, Vec<Comparand>),
+    /// The text is not blank: only its `if`s or a rendered template could say something.
+    Written(Box<TextProgram>),
 }
 
 /// A literal in the form its column's kind is compared in.
@@ -421,7 +423,7 @@ pub enum Syntax {
 }
 
 /// A string built per row.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct TextProgram {
     /// In order.
     pub parts: Vec<TextPart>,
@@ -430,7 +432,7 @@ pub struct TextProgram {
 }
 
 /// A piece of a string.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum TextPart {
     /// Literal text, not yet JSON-escaped.
     Literal(String),
@@ -450,7 +452,7 @@ pub enum TextPart {
 }
 
 /// An argument of a hash.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum TextArg {
     /// A slot in database text form (`timestamptz` in UTC, `2026-03-08 14:31:02+00`).
     Slot(SlotRef),
@@ -459,7 +461,7 @@ pub enum TextArg {
 }
 
 /// A condition inside a string.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum TextTest {
     /// The slot is present, not `false` and not integer 0.
     Truthy(SlotRef),
@@ -474,7 +476,7 @@ pub enum TextTest {
 }
 
 /// A side of [`TextTest::Eq`].
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum TextArgText {
     /// A slot as FHIR text; an empty one equals nothing.
     Slot(SlotRef, Writer),
