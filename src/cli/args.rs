@@ -32,6 +32,7 @@ pub(super) enum Command {
     Export(ExportArgs),
     Validate(ValidateArgs),
     Preview(PreviewArgs),
+    Demo(DemoArgs),
     Explain(ExplainArgs),
     Completions(CompletionsArgs),
 }

@@ -1,6 +1,7 @@
 //! The command line: arguments, settings, exit codes, what a person sees.
 
 pub mod args;
+mod demo;
 mod engine;
 pub mod exit;
 pub mod explain;
@@ -61,6 +62,7 @@ fn execute(cli: &Cli, bars: &MultiProgress) -> Result<Exit, Failure> {
             flags.extend(args.database.flags());
             preview::run(args, &start(cli, flags, bars)?)
         }
+        Command::Demo(args) => demo::run(args, &start(cli, Flags::new(), bars)?, bars),
         Command::Explain(args) => {
             start(cli, Flags::new(), bars)?;
             print(&explain::run(args)?)
