@@ -247,10 +247,7 @@ impl<'a> Lower<'a> {
             .filter(|(member, _)| heads.contains(&member.element.as_str()))
             .map(|(_, known)| *known)
             .collect();
-        // A label or profile does not depend on when the row was changed.
-        let stamp = |member: &Member| object.type_path == "Meta" && member.element == "lastUpdated";
-        let constant = |member: &Member| is_constant(member) || (stamp(member) && object.members.len() > 1);
-        let kept = if object.members.iter().all(constant) {
+        let kept = if object.members.iter().all(is_constant) {
             Known { fixed: Presence::Always, runtime: false }
         } else if object.type_path == "Meta" {
             // `lastUpdated` joins what the author wrote; without a time the profile still holds.
