@@ -10,7 +10,7 @@ use super::lookup::{self, Found, Table};
 use super::report::Counts;
 use super::string::Text;
 use super::{EncodeError, Invalid};
-use crate::mapping::tree::CompareOp;
+use crate::plan::program::CompareOp;
 use crate::plan::program::{Bit, Lookup, PredicateTest, Program, ScopeRows, SlotRef};
 use crate::row::{PgKind, Place, RowBatch};
 

@@ -4,7 +4,7 @@ use super::leaf::{Form, Leaves};
 use super::render::Template;
 use super::scope::Rows;
 use super::{EncodeError, Invalid, hash, leaf, syntax, text};
-use crate::mapping::tree::Function;
+use crate::plan::program::Function;
 use crate::plan::program::{SlotRef, TextArg, TextArgText, TextPart, TextProgram, TextTest, Writer};
 use crate::row::PgKind;
 

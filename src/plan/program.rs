@@ -9,6 +9,7 @@
 //! Only what holds a list whose length is known at run time alone is opened by [`Op::Open`] and may be taken back.
 
 use super::select::StreamPlan;
+pub use crate::mapping::tree::{CompareOp, Function};
 use crate::row::PgKind;
 
 /// A bit of a scope: 0..slots are the slots' presence.
@@ -185,9 +186,9 @@ pub enum PredicateTest {
     /// A boolean slot.
     Truthy(SlotRef),
     /// Slot against a literal.
-    Literal(SlotRef, crate::mapping::tree::CompareOp, Comparand),
+    Literal(SlotRef, CompareOp, Comparand),
     /// Slot against a slot of the same kind.
-    Slots(SlotRef, crate::mapping::tree::CompareOp, SlotRef),
+    Slots(SlotRef, CompareOp, SlotRef),
     /// The slot equals one of these.
     In(SlotRef, Vec<Comparand>),
     /// The text is not blank: only its `if`s or a rendered template could say something.
@@ -443,7 +444,7 @@ pub enum TextPart {
     /// SHA-256 in hex of the arguments joined by `-`.
     Sha256(Vec<TextArg>),
     /// A function of a slot's text.
-    Apply(crate::mapping::tree::Function, SlotRef, Writer),
+    Apply(Function, SlotRef, Writer),
     /// A choice.
     When(TextTest, Vec<TextPart>, Vec<TextPart>),
     /// Rendered by the handlebars crate: template source and its columns (name in the context, slot, writer). A parent
