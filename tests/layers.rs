@@ -65,7 +65,7 @@ const RULES: &[Rule] = &[
         ],
         io: true,
     },
-    Rule { module: "encode", imports: &["fhir", "plan", "row"], crates: &["handlebars"], io: false },
+    Rule { module: "encode", imports: &["fhir", "mapping", "plan", "row"], crates: &["handlebars"], io: false },
     Rule { module: "sink", imports: &[], crates: &["flate2", "zstd"], io: true },
     Rule {
         module: "export",
