@@ -76,17 +76,8 @@ pub(super) fn target(database: Option<&str>) -> Result<Target, Failure> {
     Ok(Target::resolve(database, &|name| std::env::var(name).ok()).map_err(SourceError::from)?)
 }
 
-/// Connects to the database that the settings name.
-pub(super) async fn connect(
-    database: Option<&DatabaseUrl>,
-    project: &Project,
-    max_connections: usize,
-) -> Result<Source, Failure> {
-    connect_to(target(database.map(DatabaseUrl::expose))?, project, max_connections).await
-}
-
 /// Connects for reading.
-async fn connect_to(target: Target, project: &Project, max_connections: usize) -> Result<Source, Failure> {
+pub(super) async fn connect(target: Target, project: &Project, max_connections: usize) -> Result<Source, Failure> {
     let options = SourceOptions {
         search_path: project.schema.clone(),
         max_connections: max_connections.max(4),
@@ -122,7 +113,7 @@ pub(super) fn open_pack(
 ) -> Result<Engine, Failure> {
     let max = connections(&pack, workers, sessions);
     let (source, prepared) = runtime.block_on(async {
-        let source = connect_to(target, &pack.project, max).await?;
+        let source = connect(target, &pack.project, max).await?;
         let session: Session = source.session().await?;
         let (prepared, diagnostics) = prepare(&session, pack, sources).await?;
         match prepared {

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal as _};
 
 use super::args::{Format, ValidateArgs};
-use super::engine::{checked, connect, runtime};
+use super::engine::{checked, connect, runtime, target};
 use super::exit::Exit;
 use super::failure::Failure;
 use crate::config::Settings;
@@ -17,8 +17,9 @@ use crate::plan::compile::compile;
 pub(super) fn run(args: &ValidateArgs, settings: &Settings) -> Result<Exit, Failure> {
     let Checked { sources, mut diagnostics, pack } = checked(settings)?;
     if let (Some(pack), Some(database)) = (&pack, &settings.database) {
+        let target = target(Some(database.expose()))?;
         let (catalog, _, found) = runtime()?.block_on(async {
-            let source = connect(Some(database), &pack.project, 4).await?;
+            let source = connect(target, &pack.project, 4).await?;
             let session = source.session().await?;
             Ok::<_, Failure>(learn(&session, pack).await?)
         })?;

@@ -1,5 +1,7 @@
 //! `smelt demo` from start to end, with a server of its own; and what is left when it ends otherwise.
 
+#![expect(clippy::unwrap_used, reason = "helpers fail as tests do")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
