@@ -24,7 +24,7 @@ pub mod source;
 // Row batches and a program become bytes. No I/O.
 pub mod encode;
 
-// Where bytes land: names, sizes, digests.
+/// Where bytes land: names, sizes, digests.
 pub mod sink;
 
 // One export, from request to manifest.

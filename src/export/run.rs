@@ -199,7 +199,7 @@ pub fn export<S: Sink>(
         chunk_bytes: options.chunk_bytes,
         sessions: options.sessions_per_worker.max(1),
     };
-    let done = std::thread::scope(|scope| {
+    let (done, checked) = std::thread::scope(|scope| {
         let (ended, mut results) = tokio::sync::mpsc::unbounded_channel();
         for number in 0..options.workers.max(1) {
             let (ended, shared) = (ended.clone(), &shared);
@@ -252,11 +252,12 @@ pub fn export<S: Sink>(
                 }
             });
             match (done, checked) {
-                (Ok(done), Ok(())) => Ok(done),
+                (Ok(done), Ok(())) => Ok((done, ())),
                 (Err(ExportError::Cancelled) | Ok(_), Err(error)) | (Err(error), _) => Err(error),
             }
         })
     })?;
+    let () = checked;
 
     let mut tallies: Vec<Tally> = parts.iter().map(|_| Tally::default()).collect();
     let mut whole: Vec<WholeFile<S::File>> = Vec::new();
