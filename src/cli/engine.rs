@@ -90,7 +90,7 @@ pub(super) async fn connect(target: Target, project: &Project, max_connections: 
     let options = SourceOptions {
         search_path: project.schema.clone(),
         max_connections: max_connections.max(4),
-        connection_wait: Duration::from_secs(60),
+        connection_wait: Duration::from_mins(1),
         ..SourceOptions::default()
     };
     Ok(Source::connect(target, options).await?)

@@ -1,5 +1,6 @@
 //! `smelt export`.
 
+use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
 use std::sync::Arc;
@@ -86,12 +87,14 @@ pub(super) fn closing(done: &Exported, out: &Path, elapsed: Duration) {
     if io::stderr().is_terminal() {
         text.insert(0, '\n');
     }
-    text.push_str(&format!(
-        "transactionTime {}, {} files, manifest: {}\n",
+    // Writing to a String cannot fail.
+    let _ = writeln!(
+        text,
+        "transactionTime {}, {} files, manifest: {}",
         done.manifest.transaction_time,
         done.report.files.len(),
         out.join("manifest.json").display()
-    ));
+    );
     // Nobody can be told that standard error is closed.
     let _ = io::stderr().write_all(text.as_bytes());
 }

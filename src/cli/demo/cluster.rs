@@ -3,7 +3,6 @@
 //! A shell watches over the server. It reads a pipe that only this process writes to: when the pipe closes, because we
 //! are done, were interrupted or were killed, the shell stops the server and removes its directory.
 
-use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -140,7 +139,7 @@ fn first_answer(answers: impl io::Read) -> String {
 
 /// Where the server's programs may be: `PATH`, what `pg_config` says, Debian's place with the newest first.
 fn candidates() -> Vec<PathBuf> {
-    let mut found: Vec<PathBuf> = env::split_paths(&env::var_os("PATH").unwrap_or_else(OsString::new)).collect();
+    let mut found: Vec<PathBuf> = env::split_paths(&env::var_os("PATH").unwrap_or_default()).collect();
     if let Ok(said) = Command::new("pg_config").arg("--bindir").output() {
         found.push(PathBuf::from(String::from_utf8_lossy(&said.stdout).trim()));
     }

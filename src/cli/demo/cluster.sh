@@ -2,7 +2,8 @@
 # Argument: directory of the server's programs. Says "ready DIRECTORY" when connections are accepted through the socket
 # in that directory; otherwise everything it says is why not. The line "keep" on standard input leaves the server alone.
 set -eu
-trap '' INT TERM HUP
+# PIPE: nobody may be left to hear that the server is ready.
+trap '' INT TERM HUP PIPE
 bin=$1
 umask 077
 # Programs started below must not read what is meant for us.
