@@ -20,7 +20,7 @@ pub(super) fn run(args: &ValidateArgs, settings: &Settings) -> Result<Exit, Fail
         let (catalog, _, found) = runtime()?.block_on(async {
             let source = connect(Some(database), &pack.project, 4).await?;
             let session = source.session().await?;
-            Ok::<_, Failure>(learn(&session, pack).await?)
+            Ok::<_, Failure>(learn(&session, pack, &sources).await?)
         })?;
         diagnostics.extend(found);
         diagnostics.extend(compile(pack, &sources, &catalog).1);
