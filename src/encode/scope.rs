@@ -82,7 +82,9 @@ enum Test {
 
 impl Test {
     fn new(test: &PredicateTest) -> Result<Self, EncodeError> {
-        let literal = |literal| Literal::new(literal).map_err(|Invalid| EncodeError::Program("a condition has a literal that is no number"));
+        let literal = |literal| {
+            Literal::new(literal).map_err(|Invalid| EncodeError::Program("a condition has a literal that is no number"))
+        };
         let all = |tests: &[PredicateTest]| tests.iter().map(Self::new).collect::<Result<Vec<_>, _>>();
         Ok(match test {
             PredicateTest::And(tests) => Self::And(all(tests)?),

@@ -131,7 +131,8 @@ fn condition(sqlstate: &str) -> String {
 
 /// What a hint suggests, without the sentence around it where that is the usual one.
 fn suggestion(hint: &str) -> &str {
-    let column = hint.strip_prefix("Perhaps you meant to reference the column ").and_then(|rest| rest.strip_suffix('.'));
+    let column =
+        hint.strip_prefix("Perhaps you meant to reference the column ").and_then(|rest| rest.strip_suffix('.'));
     column.filter(|column| !column.contains(' ')).unwrap_or(hint)
 }
 

@@ -192,7 +192,10 @@ impl<'a> Lower<'a> {
         let mut diagnostic =
             Diagnostic::error("M304", name.span, format!("no column `{}` in list `{list}`", name.name))
                 .label(format!("columns here: {}", listed(&names, 11)))
-                .also(each, format!("inside this list, columns are those of {}", described.trim_start_matches("table ")));
+                .also(
+                    each,
+                    format!("inside this list, columns are those of {}", described.trim_start_matches("table ")),
+                );
         let parent_has = self.scopes[scope as usize].parent.is_some_and(|outer| match &self.names[outer as usize] {
             ScopeNames::Rows { rows, .. } => rows.column(&name.name).is_some(),
             _ => false,

@@ -328,7 +328,11 @@ impl<'a> Lower<'a> {
             )
             .label(format!("{kind} -> {wants}"))
             .help("say which zone the hospital writes local times in: `timezone: America/New_York` in project.yaml")
-            .help(format!("or, if only the day is meant, select `{}::date` in {}", column.name, self.sql_of(column))),
+            .help(format!(
+                "or, if only the day is meant, select `{}::date` in {}",
+                column.name,
+                self.sql_of(column)
+            )),
             Misfit::Type(help) => Diagnostic::error(
                 "M204",
                 column.span,

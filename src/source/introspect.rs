@@ -326,8 +326,7 @@ fn texts(row: &Row) -> Result<Vec<Option<String>>, SourceError> {
 }
 
 fn text(row: &Row, n: usize, column: &tokio_postgres::Column) -> Result<Option<String>, SourceError> {
-    let refused =
-        || SourceError::NotText { column: column.name().to_owned(), kind: column.type_().name().to_owned() };
+    let refused = || SourceError::NotText { column: column.name().to_owned(), kind: column.type_().name().to_owned() };
     // What cannot be shown is refused even where it is NULL: the answer must not depend on the data.
     let read: fn(&Type, &[u8]) -> Result<String, Box<dyn std::error::Error + Sync + Send>> = match kind(column.type_())
     {

@@ -233,13 +233,16 @@ where
 /// What every connection is told before anything else.
 fn setup(options: &SourceOptions, version: u32) -> String {
     let mut sql = String::from(
-        "set client_encoding = 'UTF8'; set timezone = 'UTC'; set datestyle = 'ISO, YMD'; \
+        "select pg_catalog.set_config('client_encoding', case pg_catalog.current_setting('server_encoding') \
+         when 'SQL_ASCII' then 'SQL_ASCII' else 'UTF8' end, false); set timezone = 'UTC'; set datestyle = 'ISO, YMD'; \
          set intervalstyle = 'iso_8601'; set extra_float_digits = 1; set standard_conforming_strings = on; \
          set default_transaction_read_only = on; \
          set jit = off; \
          set synchronize_seqscans = off; set max_parallel_workers_per_gather = 0; \
          set idle_session_timeout = 0; ",
     );
+    // A database without an encoding hands its bytes out as they are: whether a row's are UTF-8 is found out row by
+    // row, where the server would end the whole statement.
     // The two lines above `idle_session_timeout`: compiling costs more than it gains on plain selects; rows come in
     // the same order every time, and a worker is one process on the server, so the worker count bounds its load.
     if version >= 170_000 {

@@ -50,7 +50,8 @@ async fn tls_modes() {
 
 #[tokio::test]
 async fn certificates_that_cannot_be_read_are_named() {
-    for (settings, key) in [("sslrootcert=/nowhere", "sslrootcert /nowhere"), ("sslcert=/nowhere sslkey=/n", "sslcert /nowhere")]
+    for (settings, key) in
+        [("sslrootcert=/nowhere", "sslrootcert /nowhere"), ("sslcert=/nowhere sslkey=/n", "sslcert /nowhere")]
     {
         let error = tls(&format!("host=localhost sslmode=require {settings}")).await.expect_err(settings);
         assert!(matches!(error, SourceError::Target(TargetError::Certificate { .. })), "{error:?}");
@@ -106,7 +107,9 @@ async fn passwords_come_from_files_and_the_environment() {
     connect(&format!("{dsn} passfile={right}"), &[]).await.expect("let in");
     connect(&dsn, &[("PGPASSWORD", "Pa:ss\\word")]).await.expect("let in");
     connect("service=ehr", &[("PGSERVICEFILE", &services), ("PGPASSFILE", &right)]).await.expect("let in");
-    connect(&format!("postgresql://smelt_password:Pa%3Ass%5Cword@127.0.0.1:{port}/postgres"), &[]).await.expect("let in");
+    connect(&format!("postgresql://smelt_password:Pa%3Ass%5Cword@127.0.0.1:{port}/postgres"), &[])
+        .await
+        .expect("let in");
 
     let error = connect(&format!("{dsn} passfile={wrong}"), &[]).await.expect_err("refused");
     assert_eq!(error.sqlstate(), Some("28P01"));

@@ -111,7 +111,8 @@ async fn several_portals_share_a_session() {
         let mut going = Vec::new();
         for mut rows in portals {
             if rows.next_batch(&mut batch).await.expect("rows") {
-                let number = |row| i32::from_be_bytes(batch.field(row, 0).expect("a value").try_into().expect("4 bytes"));
+                let number =
+                    |row| i32::from_be_bytes(batch.field(row, 0).expect("a value").try_into().expect("4 bytes"));
                 seen.extend((0..batch.len()).map(number));
                 going.push(rows);
             }
@@ -317,7 +318,10 @@ async fn an_error_in_the_middle_is_an_error() {
 async fn bytes_of_an_unknown_encoding_pass_untouched() {
     let database = Database::with_options("template template0 encoding 'SQL_ASCII' lc_collate 'C' lc_ctype 'C'").await;
     let admin = database.client().await;
-    admin.batch_execute(r"create table t as select e'M\xfcller \xff\x80'::text as v, 'plain' as w").await.expect("a table");
+    admin
+        .batch_execute(r"create table t as select e'M\xfcller \xff\x80'::text as v, 'plain' as w")
+        .await
+        .expect("a table");
     let session = database.source().await.session().await.expect("a session");
     let mut rows = session.stream(&sql("select v, w from t")).await.expect("rows");
     let mut batch = RowBatch::new(0);

@@ -47,7 +47,8 @@ impl Pooler {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("an address").port();
         let to_clients = Arc::new(AtomicU64::new(0));
-        let pool = Pool { lend, dbname: dbname.to_owned(), idle: Mutex::default(), to_clients: Arc::clone(&to_clients) };
+        let pool =
+            Pool { lend, dbname: dbname.to_owned(), idle: Mutex::default(), to_clients: Arc::clone(&to_clients) };
         let open: VecDeque<_> = (0..sessions).map(|_| pool.open().expect("a server session")).collect();
         *pool.idle.lock().expect("nobody failed") = open;
         let pool = Arc::new(pool);
