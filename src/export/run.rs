@@ -522,8 +522,8 @@ async fn splits(
     let rows = session.explain_rows(&whole).await?.rows;
     let mut found = vec![Range::default()];
     if let Some(split) = &compiled.split
-        && let Some((table, column)) = split.origin.as_deref().and_then(|origin| origin.rsplit_once('.'))
-        && let Some(stats) = session.column_stats(table, column).await?
+        && let Some(origin) = &split.origin
+        && let Some(stats) = session.column_stats(origin).await?
     {
         let facts =
             SplitFacts { rows, bounds: stats.bounds, correlation: f64::from(stats.correlation.unwrap_or_default()) };

@@ -338,7 +338,11 @@ impl<'a> Lower<'a> {
             )
             .label(format!("{kind} -> {wants}"))
             .help("say which zone the hospital writes local times in: `timezone: America/New_York` in project.yaml")
-            .help(format!("or, if only the day is meant, select `{}::date` in the SQL", column.name)),
+            .help(format!(
+                "or, if only the day is meant, select `{}::date` in {}",
+                column.name,
+                self.sql_of(column)
+            )),
             Misfit::Type(help) => Diagnostic::error(
                 "M204",
                 column.span,
@@ -348,6 +352,14 @@ impl<'a> Lower<'a> {
             .help(*help),
         };
         self.diagnostics.push(diagnostic);
+    }
+
+    /// Where the author writes the query that gives this column.
+    fn sql_of(&self, column: &ColumnRef) -> &str {
+        match self.names.get(self.outward(column.up) as usize) {
+            Some(ScopeNames::Rows { described, .. }) if described.ends_with(".sql") => described,
+            _ => "the SQL",
+        }
     }
 
     fn mapped(&mut self, leaf: &Leaf, column: &ColumnRef, map: CodeMapId, ways: &mut Vec<(Presence, Way)>) {

@@ -53,6 +53,9 @@ impl Lower<'_> {
 
     /// The number of the text's program.
     pub(super) fn text(&mut self, text: &Text) -> u16 {
+        if let Some(refers) = &text.refers {
+            self.reference_types(refers);
+        }
         let parts = self.text_parts(&text.parts);
         self.texts.push(TextProgram { parts, html: text.html });
         (self.texts.len() - 1) as u16
