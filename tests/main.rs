@@ -11,6 +11,7 @@ mod cli;
 mod docs;
 mod engine;
 mod layers;
+mod packs;
 mod rust_text;
 mod support;
 mod tidy;
