@@ -12,6 +12,7 @@ mod docs;
 mod engine;
 mod layers;
 mod mappings;
+mod packs;
 mod reference;
 mod rust_text;
 mod support;
