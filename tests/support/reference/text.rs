@@ -144,9 +144,12 @@ impl Reference<'_> {
                         context.insert(name, value);
                     }
                 }
-                let templates = self.templates.borrow();
-                let registry = if html { &templates.html } else { &templates.plain };
-                registry.render_template(template, &context).map_err(|_| Invalid)
+                let mut templates = self.templates.borrow_mut();
+                let registry = if html { &mut templates.html } else { &mut templates.plain };
+                if !registry.has_template(template) {
+                    registry.register_template_string(template, template).unwrap();
+                }
+                registry.render(template, &context).map_err(|_| Invalid)
             }
             Part::Apply(..) | Part::When { .. } => unreachable!("rendered"),
         }
