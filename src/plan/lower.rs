@@ -357,7 +357,7 @@ impl<'a> Lower<'a> {
     /// Where the author writes the query that gives this column.
     fn sql_of(&self, column: &ColumnRef) -> &str {
         match self.names.get(self.outward(column.up) as usize) {
-            Some(ScopeNames::Rows { described, .. }) if described.ends_with(".sql") => described,
+            Some(ScopeNames::Rows { described, .. }) if described.strip_suffix(".sql").is_some() => described,
             _ => "the SQL",
         }
     }
