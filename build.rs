@@ -1,34 +1,63 @@
-//! Lists the pages of diagnostic codes, so that `smelt explain CODE` can show them.
+//! Lists the files that the binary carries: the pages of diagnostic codes, which `smelt explain CODE` shows, and the
+//! pack and seed of `smelt demo`.
 
 use std::error::Error;
 use std::fmt::Write as _;
 use std::path::Path;
-use std::{env, fs};
+use std::{env, fs, io};
 
 const PAGES: &str = "docs/src/reference/diagnostics";
+const PACK: [&str; 2] = ["mappings/synthea", "sql/synthea"];
+const SEED: &str = "sql/demo/seed";
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rerun-if-changed={PAGES}");
-    let root = env::var("CARGO_MANIFEST_DIR")?;
-    let mut codes = Vec::new();
-    if let Ok(pages) = fs::read_dir(Path::new(&root).join(PAGES)) {
-        for page in pages {
-            let name = page?.file_name().into_string().unwrap_or_default();
-            if let Some(code) = name.strip_suffix(".md").filter(|code| is_code(code)) {
-                codes.push(code.to_owned());
-            }
-        }
+    let pages = files(PAGES)?;
+    let pages = pages.iter().filter_map(|path| Some((path, stem(path, ".md").filter(|code| is_code(code))?)));
+    write("diagnostic_pages.rs", "include_str", pages)?;
+
+    let mut pack = Vec::new();
+    for directory in PACK {
+        pack.extend(files(directory)?);
     }
-    codes.sort();
-    let mut list = String::from("&[\n");
-    for code in codes {
-        let path = format!("\"/{PAGES}/{code}.md\"");
-        writeln!(list, "(\"{code}\", include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), {path}))),")?;
+    let is_read = |path: &&String| ["yaml", "csv", "sql"].iter().any(|ending| path.ends_with(&format!(".{ending}")));
+    write("demo_pack.rs", "include_str", pack.iter().filter(is_read).map(|path| (path, path.as_str())))?;
+
+    let seed = files(SEED)?;
+    write("demo_seed.rs", "include_bytes", seed.iter().filter_map(|path| Some((path, stem(path, ".csv.gz")?))))
+}
+
+/// Every file below a directory of the repository, in the order of their paths.
+fn files(directory: &str) -> io::Result<Vec<String>> {
+    println!("cargo::rerun-if-changed={directory}");
+    let root = env::var("CARGO_MANIFEST_DIR").map_err(io::Error::other)?;
+    let mut found = Vec::new();
+    for entry in fs::read_dir(Path::new(&root).join(directory))? {
+        let entry = entry?;
+        let path = format!("{directory}/{}", entry.file_name().to_string_lossy());
+        if entry.file_type()?.is_dir() { found.extend(files(&path)?) } else { found.push(path) }
     }
-    list.push(']');
-    fs::write(Path::new(&env::var("OUT_DIR")?).join("diagnostic_pages.rs"), list)?;
+    found.sort();
+    Ok(found)
+}
+
+/// Writes a list of names and contents.
+fn write<'a>(
+    name: &str,
+    include: &str,
+    list: impl Iterator<Item = (&'a String, &'a str)>,
+) -> Result<(), Box<dyn Error>> {
+    let mut text = String::from("&[\n");
+    for (path, name) in list {
+        writeln!(text, "({name:?}, {include}!(concat!(env!(\"CARGO_MANIFEST_DIR\"), {:?}))),", format!("/{path}"))?;
+    }
+    text.push(']');
+    fs::write(Path::new(&env::var("OUT_DIR")?).join(name), text)?;
     Ok(())
+}
+
+fn stem<'a>(path: &'a str, ending: &str) -> Option<&'a str> {
+    path.rsplit('/').next()?.strip_suffix(ending)
 }
 
 /// `M202`: a capital letter and three digits; anything else in the directory is not a page of a code.

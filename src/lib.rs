@@ -3,25 +3,25 @@
 //! The modules below are listed in the order the data flows; each may know only what stands above it
 //! (held by `tests/layers.rs`, explained in ARCHITECTURE.md).
 
-/// Words of FHIR R4: types, elements, ids, instants. Data only.
+// Words of FHIR R4: types, elements, ids, instants. Data only.
 pub mod fhir;
 
-/// Words of Bulk Data: request, manifest. Data only.
+// Words of Bulk Data: request, manifest. Data only.
 pub mod bulk;
 
-/// What the data engineer writes, read into a checked and located tree.
+// What the data engineer writes, read into a checked and located tree.
 pub mod mapping;
 
-/// What comes off the wire: batches of binary fields without meaning.
+// What comes off the wire: batches of binary fields without meaning.
 pub mod row;
 
-/// Mapping + catalog + request: what to run, and the program that writes one resource.
+// Mapping + catalog + request: what to run, and the program that writes one resource.
 pub mod plan;
 
-/// The only module that talks to the clinical database.
+// The only module that talks to the clinical database.
 pub mod source;
 
-/// Row batches and a program become bytes. No I/O.
+// Row batches and a program become bytes. No I/O.
 pub mod encode;
 
 /// The tests that a mapping author writes. No I/O.
@@ -30,11 +30,11 @@ pub mod fixture;
 /// Where bytes land: names, sizes, digests.
 pub mod sink;
 
-/// One export, from request to manifest.
+// One export, from request to manifest.
 pub mod export;
 
-/// Settings, and the reader of mapping files.
+// Settings, and the reader of mapping files.
 pub mod config;
 
-/// The command line.
+// The command line.
 pub mod cli;

@@ -11,6 +11,8 @@ mod cli;
 mod docs;
 mod engine;
 mod layers;
+mod mappings;
+mod packs;
 mod reference;
 mod rust_text;
 mod support;

@@ -80,18 +80,17 @@ fn connections(pack: &Pack, workers: usize, sessions: usize) -> usize {
     workers * most.min(sessions) + EXTRA_CONNECTIONS
 }
 
-/// Connects to the database that the settings name.
-pub(super) async fn connect(
-    database: Option<&DatabaseUrl>,
-    project: &Project,
-    max_connections: usize,
-) -> Result<Source, Failure> {
-    let env = |name: &str| std::env::var(name).ok();
-    let target = Target::resolve(database.map(DatabaseUrl::expose), &env).map_err(SourceError::from)?;
+/// Where a connection URL, completed by the environment, leads to.
+pub(super) fn target(database: Option<&str>) -> Result<Target, Failure> {
+    Ok(Target::resolve(database, &|name| std::env::var(name).ok()).map_err(SourceError::from)?)
+}
+
+/// Connects for reading.
+pub(super) async fn connect(target: Target, project: &Project, max_connections: usize) -> Result<Source, Failure> {
     let options = SourceOptions {
         search_path: project.schema.clone(),
         max_connections: max_connections.max(4),
-        connection_wait: Duration::from_secs(60),
+        connection_wait: Duration::from_mins(1),
         ..SourceOptions::default()
     };
     Ok(Source::connect(target, options).await?)
@@ -108,13 +107,14 @@ pub(super) struct Engine {
 pub(super) fn open(settings: &Settings, workers: usize, sessions: usize) -> Result<Engine, Failure> {
     let (pack, sources) = sound(checked(settings)?)?;
     let runtime = runtime()?;
-    open_pack(runtime, settings.database.as_ref(), pack, sources, workers, sessions)
+    let target = target(settings.database.as_ref().map(DatabaseUrl::expose))?;
+    open_pack(runtime, target, pack, sources, workers, sessions)
 }
 
 /// Connects and compiles a checked pack.
 pub(super) fn open_pack(
     runtime: Runtime,
-    database: Option<&DatabaseUrl>,
+    target: Target,
     pack: Pack,
     sources: Sources,
     workers: usize,
@@ -122,7 +122,7 @@ pub(super) fn open_pack(
 ) -> Result<Engine, Failure> {
     let max = connections(&pack, workers, sessions);
     let (source, prepared) = runtime.block_on(async {
-        let source = connect(database, &pack.project, max).await?;
+        let source = connect(target, &pack.project, max).await?;
         let session: Session = source.session().await?;
         let (prepared, diagnostics) = prepare(&session, pack, sources).await?;
         match prepared {

@@ -1,5 +1,6 @@
 //! `smelt export`.
 
+use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
 use std::sync::Arc;
@@ -43,7 +44,7 @@ pub(super) fn run(args: &ExportArgs, settings: &Settings, bars: &MultiProgress) 
     let began = Instant::now();
     // Without a directory the command ended above.
     let out = out.unwrap_or_else(|| Path::new("."));
-    let done = into_directory(&engine, &request, &options, out, bars, &cancel)?;
+    let done = into_directory(out, |sink| shown(&engine, &request, &options, sink, bars, &cancel))?;
     closing(&done, out, began.elapsed());
     Ok(if done.report.rejected() > 0 { Exit::RowFailures } else { Exit::Ok })
 }
@@ -53,30 +54,31 @@ fn request(args: &ExportArgs, engine: &Engine) -> Result<ExportRequest, Failure>
     Ok(ExportRequest::new(&args.parameters(), &mapped)?)
 }
 
-/// Exports into a directory. When it fails nothing of it stays there.
-pub(super) fn into_directory(
+/// Lets `work` fill a directory. When it fails nothing of it stays there.
+pub(super) fn into_directory<T>(out: &Path, work: impl FnOnce(&LocalSink) -> Result<T, Failure>) -> Result<T, Failure> {
+    let sink = LocalSink::open(out)?;
+    work(&sink).inspect_err(|_failure| {
+        if let Err(left) = sink.discard() {
+            tracing::warn!(error = %left, "what the failed export had written could not be removed");
+        }
+    })
+}
+
+/// Exports, and shows how it goes.
+pub(super) fn shown(
     engine: &Engine,
     request: &ExportRequest,
     options: &ExportOptions,
-    out: &Path,
+    sink: &LocalSink,
     bars: &MultiProgress,
     cancel: &CancellationToken,
 ) -> Result<Exported, Failure> {
-    let sink = LocalSink::open(out)?;
     let counting = Arc::new(Counting::default());
     let look = Arc::clone(&counting);
     let display = Display::start(bars, move || look.look());
-    let done = export(&engine.runtime, &engine.source, &engine.prepared, request, options, &sink, &counting, cancel);
+    let done = export(&engine.runtime, &engine.source, &engine.prepared, request, options, sink, &counting, cancel);
     drop(display);
-    match done {
-        Ok(done) => Ok(done),
-        Err(error) => {
-            if let Err(left) = sink.discard() {
-                tracing::warn!(error = %left, "what the failed export had written could not be removed");
-            }
-            Err(error.into())
-        }
-    }
+    Ok(done?)
 }
 
 /// Says what was made, on standard error, so that standard output stays free for other things.
@@ -85,12 +87,14 @@ pub(super) fn closing(done: &Exported, out: &Path, elapsed: Duration) {
     if io::stderr().is_terminal() {
         text.insert(0, '\n');
     }
-    text.push_str(&format!(
-        "transactionTime {}, {} files, manifest: {}\n",
+    // Writing to a String cannot fail.
+    let _ = writeln!(
+        text,
+        "transactionTime {}, {} files, manifest: {}",
         done.manifest.transaction_time,
         done.report.files.len(),
         out.join("manifest.json").display()
-    ));
+    );
     // Nobody can be told that standard error is closed.
     let _ = io::stderr().write_all(text.as_bytes());
 }

@@ -1,6 +1,7 @@
 //! The command line: arguments, settings, exit codes, what a person sees.
 
 pub mod args;
+mod demo;
 mod engine;
 pub mod exit;
 pub mod explain;
@@ -63,6 +64,7 @@ fn execute(cli: &Cli, bars: &MultiProgress) -> Result<Exit, Failure> {
             preview::run(args, &start(cli, flags, bars)?)
         }
         Command::Test(args) => test::run(args, &start(cli, args.pack.flags(), bars)?),
+        Command::Demo(args) => demo::run(args, &start(cli, Flags::new(), bars)?, bars),
         Command::Explain(args) => {
             start(cli, Flags::new(), bars)?;
             print(&explain::run(args)?)

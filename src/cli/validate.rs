@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal as _};
 use std::path::Path;
 
 use super::args::{Format, ValidateArgs};
-use super::engine::{check_files, connect, locked, runtime};
+use super::engine::{check_files, connect, locked, runtime, target};
 use super::exit::Exit;
 use super::failure::Failure;
 use crate::config::settings::DatabaseUrl;
@@ -60,7 +60,7 @@ async fn live(
     directory: &Path,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Result<Sources, Failure> {
-    let source = connect(Some(database), &pack.project, 4).await?;
+    let source = connect(target(Some(database.expose()))?, &pack.project, 4).await?;
     let session = source.session().await?;
     let (prepared, found) = prepare(&session, pack, sources).await?;
     diagnostics.extend(found);

@@ -4,8 +4,8 @@ use std::cmp::Ordering;
 
 use super::number::Numeric;
 use super::{Invalid, leaf};
-use crate::mapping::tree::CompareOp;
 use crate::plan::program::Comparand;
+use crate::plan::program::CompareOp;
 use crate::row::{PgKind, value};
 
 /// The order of two fields of one kind: numbers and times by value, text and uuids by bytes.

@@ -92,7 +92,8 @@ impl Table {
             MapOther::Json(json) => out.extend_from_slice(json),
             MapOther::Around(before, after) => {
                 out.extend_from_slice(before);
-                text::string(value, out)?;
+                // Codes have no blanks around them.
+                text::string(value.trim_ascii(), out)?;
                 out.extend_from_slice(after);
             }
             MapOther::Omit | MapOther::Absent | MapOther::Reject => return Err(Invalid),

@@ -12,7 +12,7 @@ use super::leaf::{Form, Leaves};
 use super::scope::Rows;
 use super::string::apply;
 use super::{EncodeError, Invalid, leaf, text};
-use crate::mapping::tree::Function;
+use crate::plan::program::Function;
 use crate::plan::program::{SlotRef, Writer};
 use crate::row::PgKind;
 

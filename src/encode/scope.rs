@@ -8,8 +8,9 @@ use super::compare::{self, Literal};
 use super::leaf::{self, Leaves};
 use super::lookup::{self, Found, Table};
 use super::report::Counts;
+use super::string::Text;
 use super::{EncodeError, Invalid};
-use crate::mapping::tree::CompareOp;
+use crate::plan::program::CompareOp;
 use crate::plan::program::{Bit, Lookup, PredicateTest, Program, ScopeRows, SlotRef};
 use crate::row::{PgKind, Place, RowBatch};
 
@@ -77,7 +78,7 @@ pub(super) struct Rows {
 }
 
 /// A [`PredicateTest`] with literals ready.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 enum Test {
     And(Vec<Test>),
     Or(Vec<Test>),
@@ -87,10 +88,14 @@ enum Test {
     Literal(SlotRef, CompareOp, Literal),
     Slots(SlotRef, CompareOp, SlotRef),
     In(SlotRef, Vec<Literal>),
+    Written(Box<Text>),
 }
 
 impl Test {
-    fn new(test: &PredicateTest) -> Result<Self, Invalid> {
+    fn new(test: &PredicateTest) -> Result<Self, EncodeError> {
+        let literal = |literal| {
+            Literal::new(literal).map_err(|Invalid| EncodeError::Program("a condition has a literal that is no number"))
+        };
         let all = |tests: &[PredicateTest]| tests.iter().map(Self::new).collect::<Result<Vec<_>, _>>();
         Ok(match test {
             PredicateTest::And(tests) => Self::And(all(tests)?),
@@ -98,11 +103,12 @@ impl Test {
             PredicateTest::Not(test) => Self::Not(Box::new(Self::new(test)?)),
             PredicateTest::IsNull(slot) => Self::IsNull(*slot),
             PredicateTest::Truthy(slot) => Self::Truthy(*slot),
-            PredicateTest::Literal(slot, op, literal) => Self::Literal(*slot, *op, Literal::new(literal)?),
+            PredicateTest::Literal(slot, op, value) => Self::Literal(*slot, *op, literal(value)?),
             PredicateTest::Slots(left, op, right) => Self::Slots(*left, *op, *right),
             PredicateTest::In(slot, literals) => {
-                Self::In(*slot, literals.iter().map(Literal::new).collect::<Result<_, _>>()?)
+                Self::In(*slot, literals.iter().map(literal).collect::<Result<_, _>>()?)
             }
+            PredicateTest::Written(text) => Self::Written(Box::new(Text::new(text)?)),
         })
     }
 }
@@ -139,8 +145,7 @@ impl Rows {
             .scopes
             .iter()
             .map(|scope| scope.predicates.iter().map(|one| Ok((one.bit, Test::new(&one.test)?))).collect())
-            .collect::<Result<_, Invalid>>()
-            .map_err(|Invalid| EncodeError::Program("a condition has a literal that is no number"))?;
+            .collect::<Result<_, EncodeError>>()?;
         Ok(Self {
             program: Arc::clone(program),
             streams: std::iter::repeat_with(Stream::default).take(streams).collect(),
@@ -419,7 +424,7 @@ impl Rows {
         }
         for nth in 0..self.tests[scope].len() {
             let (bit, test) = &self.tests[scope][nth];
-            if self.holds(scope, test) == Some(true) {
+            if self.holds(scope, test, leaves) == Some(true) {
                 self.set(scope, *bit);
             }
         }
@@ -473,23 +478,23 @@ impl Rows {
     }
 
     /// SQL's three-valued logic; `None` is unknown.
-    fn holds(&self, scope: usize, test: &Test) -> Option<bool> {
+    fn holds(&self, scope: usize, test: &Test, leaves: &mut Leaves) -> Option<bool> {
         match test {
             Test::And(tests) => tests
                 .iter()
-                .try_fold(Some(true), |all, test| match self.holds(scope, test) {
+                .try_fold(Some(true), |all, test| match self.holds(scope, test, leaves) {
                     Some(false) => Err(()),
                     one => Ok(all.and(one)),
                 })
                 .unwrap_or(Some(false)),
             Test::Or(tests) => tests
                 .iter()
-                .try_fold(Some(false), |any, test| match self.holds(scope, test) {
+                .try_fold(Some(false), |any, test| match self.holds(scope, test, leaves) {
                     Some(true) => Err(()),
                     one => Ok(any.and(one)),
                 })
                 .unwrap_or(Some(true)),
-            Test::Not(test) => self.holds(scope, test).map(|held| !held),
+            Test::Not(test) => self.holds(scope, test, leaves).map(|held| !held),
             Test::IsNull(slot) => Some(self.present(scope, *slot).is_none()),
             Test::Truthy(slot) => leaf::boolean(self.present(scope, *slot)?.1).ok(),
             Test::Literal(slot, op, literal) => {
@@ -500,6 +505,7 @@ impl Rows {
                 let ((kind, left), (_, right)) = (self.present(scope, *left)?, self.present(scope, *right)?);
                 Some(compare::holds(*op, compare::fields(kind, left, right)))
             }
+            Test::Written(text) => Some(text.says_something(self, scope, leaves)),
             Test::In(slot, literals) => {
                 let (kind, field) = self.present(scope, *slot)?;
                 Some(literals.iter().any(|literal| literal.order(kind, field) == Some(Ordering::Equal)))

@@ -4,7 +4,7 @@ use super::leaf::{Form, Leaves};
 use super::render::Template;
 use super::scope::Rows;
 use super::{EncodeError, Invalid, hash, leaf, syntax, text};
-use crate::mapping::tree::Function;
+use crate::plan::program::Function;
 use crate::plan::program::{SlotRef, TextArg, TextArgText, TextPart, TextProgram, TextTest, Writer};
 use crate::row::PgKind;
 
@@ -16,6 +16,8 @@ pub(super) struct Text {
     form: Form,
     /// It is a resource id whatever the row.
     is_id: bool,
+    /// Bytes before the id: those of `Type/` in the URL of a deletion. A literal of an id itself has no slash.
+    before_id: usize,
 }
 
 #[derive(Debug)]
@@ -34,6 +36,10 @@ impl Text {
         Ok(Self {
             parts: parts(&program.parts, program.html)?,
             form: if program.html { Form::Html } else { Form::Json },
+            before_id: match program.parts.first() {
+                Some(TextPart::Literal(text)) if text.ends_with('/') => text.len(),
+                _ => 0,
+            },
             is_id: program.parts.iter().map(id_len).sum::<Option<usize>>().is_some_and(|len| (1..=64).contains(&len)),
         })
     }
@@ -53,7 +59,7 @@ impl Text {
         Ok(())
     }
 
-    /// The same for a text that is to be a resource id.
+    /// The same for a text that is to be a resource id, or `Type/` and one.
     #[inline]
     pub(super) fn json_id(
         &self,
@@ -62,11 +68,19 @@ impl Text {
         leaves: &mut Leaves,
         out: &mut Vec<u8>,
     ) -> Result<(), Invalid> {
-        let start = out.len() + 1;
+        let start = out.len() + 1 + self.before_id;
         self.json(rows, scope, leaves, out)?;
         // An id has nothing that JSON escapes, so what is written can be looked at.
         let written = out.get(start..out.len() - 1).unwrap_or_default();
         if self.is_id || syntax::is_id(written) { Ok(()) } else { Err(Invalid) }
+    }
+
+    /// True when there is more than blanks in it, and when it cannot be written, which is for the writing to find out.
+    pub(super) fn says_something(&self, rows: &Rows, scope: usize, leaves: &mut Leaves) -> bool {
+        let mut trial = Vec::new();
+        let written = write(&self.parts, rows, scope, leaves, Form::Raw, &mut trial);
+        leaves.take_adjusted();
+        written.is_err() || !text::is_blank(&trial)
     }
 
     /// The text of the current row if it is a resource id.

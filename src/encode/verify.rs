@@ -109,6 +109,7 @@ impl Check<'_> {
             | PredicateTest::Truthy(slot)
             | PredicateTest::Literal(slot, ..)
             | PredicateTest::In(slot, _) => self.slot(scope, *slot),
+            PredicateTest::Written(text) => self.text_parts(scope, &text.parts),
             PredicateTest::Slots(left, _, right) => {
                 self.slot(scope, *left)?;
                 self.slot(scope, *right)

@@ -91,7 +91,7 @@ impl Tally {
         let more = self.counts.rejected.saturating_sub(self.counts.rejections.len() as u64);
         if more > 0 {
             let issue = Issue::new(Severity::Error, IssueType::Processing)
-                .details(format!("{more} more rows of {kind} were not exported"));
+                .details(format!("{} of {kind} not exported either", many(more, "row")));
             line(OperationOutcome::new(issue));
         }
         for (number, counts) in &self.counts.sites {
@@ -100,15 +100,21 @@ impl Tally {
             let map = site.name.as_deref().unwrap_or("its code map");
             let distinct = self.counts.distinct_unmapped(*number);
             for (count, text) in [
-                (counts.dropped, format!("{} parts were not written: {path} was empty", counts.dropped)),
-                (counts.invalid, format!("{} values of {path} could not be written and were left out", counts.invalid)),
+                (counts.dropped, format!("{} not written: {path} was empty", many(counts.dropped, "part"))),
+                (
+                    counts.invalid,
+                    format!("{} of {path} could not be written and left out", many(counts.invalid, "value")),
+                ),
                 (
                     counts.unmapped,
-                    format!("{} rows, {distinct} distinct values of {path} are not in code map {map}", counts.unmapped),
+                    format!(
+                        "{} of {path} ({distinct} distinct) not found in code map {map}",
+                        many(counts.unmapped, "value")
+                    ),
                 ),
                 (
                     counts.adjusted,
-                    format!("{} local times of {path} fall into a change of the clocks", counts.adjusted),
+                    format!("{} of {path} in a change of the clocks", many(counts.adjusted, "local time")),
                 ),
             ] {
                 if count > 0 {
@@ -122,6 +128,11 @@ impl Tally {
         }
         count
     }
+}
+
+/// `1 row`, `2 rows`.
+fn many(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 fn issue_type(code: &str) -> IssueType {

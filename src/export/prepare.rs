@@ -31,7 +31,11 @@ pub struct Prepared {
 /// # Errors
 ///
 /// What the connection gives; a query that PostgreSQL refuses is a diagnostic.
-pub async fn learn(session: &Session, pack: &Pack) -> Result<(Catalog, Vec<String>, Vec<Diagnostic>), SourceError> {
+pub async fn learn(
+    session: &Session,
+    pack: &Pack,
+    sources: &Sources,
+) -> Result<(Catalog, Vec<String>, Vec<Diagnostic>), SourceError> {
     let mut catalog = Catalog::default();
     let mut skipped: Vec<String> = Vec::new();
     let mut diagnostics = Vec::new();
@@ -47,7 +51,8 @@ pub async fn learn(session: &Session, pack: &Pack) -> Result<(Catalog, Vec<Strin
                         skipped.push(named.mapping.name.clone());
                     }
                 } else {
-                    diagnostics.push(refused(named.rows, &named.mapping.name, &rejection));
+                    let user = &sources.get(named.mapping.source).path;
+                    diagnostics.push(refused(named.rows, user, &rejection));
                 }
             }
             Err(error) => return Err(error),
@@ -69,7 +74,7 @@ pub async fn prepare(
     pack: Pack,
     sources: Sources,
 ) -> Result<(Result<Prepared, Sources>, Vec<Diagnostic>), SourceError> {
-    let (catalog, skipped, mut diagnostics) = learn(session, &pack).await?;
+    let (catalog, skipped, mut diagnostics) = learn(session, &pack, &sources).await?;
     let (compiled, found) = compile(&pack, &sources, &catalog);
     diagnostics.extend(found);
     let failed = diagnostics.iter().any(Diagnostic::is_error);
@@ -80,7 +85,7 @@ pub async fn prepare(
     Ok((Ok(Prepared { pack, sources, catalog, compiled, skipped }), diagnostics))
 }
 
-fn refused(rows: &Rows, mapping: &str, rejection: &Rejection) -> Diagnostic {
+fn refused(rows: &Rows, user: &str, rejection: &Rejection) -> Diagnostic {
     let span = match (&rows.kind, rejection.position) {
         (RowsKind::Sql(sql), Some(position)) => place(sql, position).unwrap_or(rows.span),
         _ => rows.span,
@@ -90,14 +95,45 @@ fn refused(rows: &Rows, mapping: &str, rejection: &Rejection) -> Diagnostic {
         RowsKind::Table { .. } => "read this table",
     };
     let mut diagnostic = Diagnostic::error("M302", span, format!("PostgreSQL cannot {what}: {}", rejection.message))
-        .label(format!("SQLSTATE {}", rejection.sqlstate));
+        .label(condition(&rejection.sqlstate));
     if let Some(hint) = &rejection.hint {
-        diagnostic = diagnostic.note(format!("PostgreSQL suggests: {hint}"));
+        diagnostic = diagnostic.note(format!("PostgreSQL suggests: {}", suggestion(hint)));
     }
     if span != rows.span {
-        diagnostic = diagnostic.note(format!("used by mapping `{mapping}`"));
+        diagnostic = diagnostic.note(format!("used by {user}"));
     }
     diagnostic
+}
+
+/// A SQLSTATE with PostgreSQL's name of it, for the mistakes that a statement's text can have.
+fn condition(sqlstate: &str) -> String {
+    let name = match sqlstate {
+        "22P02" => "invalid_text_representation",
+        "3F000" => "invalid_schema_name",
+        "42501" => "insufficient_privilege",
+        "42601" => "syntax_error",
+        "42702" => "ambiguous_column",
+        "42703" => "undefined_column",
+        "42704" => "undefined_object",
+        "42725" => "ambiguous_function",
+        "42803" => "grouping_error",
+        "42804" => "datatype_mismatch",
+        "42846" => "cannot_coerce",
+        "42883" => "undefined_function",
+        "42P01" => "undefined_table",
+        "42P02" => "undefined_parameter",
+        "42P09" => "ambiguous_alias",
+        "42P18" => "indeterminate_datatype",
+        _ => return format!("SQLSTATE {sqlstate}"),
+    };
+    format!("{sqlstate} {name}")
+}
+
+/// What a hint suggests, without the sentence around it where that is the usual one.
+fn suggestion(hint: &str) -> &str {
+    let column =
+        hint.strip_prefix("Perhaps you meant to reference the column ").and_then(|rest| rest.strip_suffix('.'));
+    column.filter(|column| !column.contains(' ')).unwrap_or(hint)
 }
 
 /// The word of a statement at a character position, in the file it stands in.

@@ -137,6 +137,7 @@ pub(super) struct Part<'a> {
 /// # Errors
 ///
 /// The first failure of any worker, or [`ExportError::Cancelled`].
+#[expect(clippy::too_many_arguments, reason = "each is a part of its own: where from, what, how, where to, who looks")]
 pub fn export<S: Sink>(
     runtime: &Runtime,
     source: &Source,
@@ -460,33 +461,34 @@ pub(super) async fn plan<'a>(
                 ),
             ));
         }
-        if request.since.is_some() && mapping.header.deleted.is_some() {
-            if let Some(found) = tombstones(pack, mapping, &prepared.sources, catalog, &changed) {
-                let mut filter = found.filter;
-                let of_rows = matches!(mapping.header.deleted, Some(crate::mapping::tree::Deleted::Column(_)));
-                let applies = match (&patients, of_rows) {
-                    (None, _) => true,
-                    (Some(patients), true) => {
-                        if let Compartment::Self_ { column } | Compartment::Column { column, .. } =
-                            compartment(pack, mapping, catalog)
-                        {
-                            filter::keys(&mut filter, &[column], patients.of(None));
-                        }
-                        true
+        if request.since.is_some()
+            && mapping.header.deleted.is_some()
+            && let Some(found) = tombstones(pack, mapping, &prepared.sources, catalog, &changed)
+        {
+            let mut filter = found.filter;
+            let of_rows = matches!(mapping.header.deleted, Some(crate::mapping::tree::Deleted::Column(_)));
+            let applies = match (&patients, of_rows) {
+                (None, _) => true,
+                (Some(patients), true) => {
+                    if let Compartment::Self_ { column } | Compartment::Column { column, .. } =
+                        compartment(pack, mapping, catalog)
+                    {
+                        filter::keys(&mut filter, &[column], patients.of(None));
                     }
-                    // A tombstone of its own does not say whose it is.
-                    (Some(_), false) => false,
-                };
-                if applies {
-                    deletes.push(Task {
-                        compiled: Arc::new(found.compiled),
-                        tally: parts.len(),
-                        filter: Arc::new(filter),
-                        range: Range::default(),
-                        estimate: 0,
-                        deletes: true,
-                    });
+                    true
                 }
+                // A tombstone of its own does not say whose it is.
+                (Some(_), false) => false,
+            };
+            if applies {
+                deletes.push(Task {
+                    compiled: Arc::new(found.compiled),
+                    tally: parts.len(),
+                    filter: Arc::new(filter),
+                    range: Range::default(),
+                    estimate: 0,
+                    deletes: true,
+                });
             }
         }
         let (estimate, ranges) = splits(&session, compiled, &filter, options.workers).await?;
@@ -520,8 +522,8 @@ async fn splits(
     let rows = session.explain_rows(&whole).await?.rows;
     let mut found = vec![Range::default()];
     if let Some(split) = &compiled.split
-        && let Some((table, column)) = split.origin.as_deref().and_then(|origin| origin.rsplit_once('.'))
-        && let Some(stats) = session.column_stats(table, column).await?
+        && let Some(origin) = &split.origin
+        && let Some(stats) = session.column_stats(origin).await?
     {
         let facts =
             SplitFacts { rows, bounds: stats.bounds, correlation: f64::from(stats.correlation.unwrap_or_default()) };

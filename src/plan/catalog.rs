@@ -26,7 +26,7 @@ pub struct Column {
     pub name: String,
     /// Its type.
     pub kind: PgKind,
-    /// `schema.table.column` it comes from, where PostgreSQL can tell.
+    /// `schema.table.column` it comes from, in SQL's quotes where it needs them, where PostgreSQL can tell.
     pub origin: Option<String>,
 }
 

@@ -204,7 +204,10 @@ impl<'a> Lower<'a> {
         let mut diagnostic =
             Diagnostic::error("M304", name.span, format!("no column `{}` in list `{list}`", name.name))
                 .label(format!("columns here: {}", listed(&names, 11)))
-                .also(each, format!("inside this list, columns are those of {described}"));
+                .also(
+                    each,
+                    format!("inside this list, columns are those of {}", described.trim_start_matches("table ")),
+                );
         let parent_has = self.scopes[scope as usize].parent.is_some_and(|outer| match &self.names[outer as usize] {
             ScopeNames::Rows { rows, .. } => rows.column(&name.name).is_some(),
             _ => false,
@@ -302,7 +305,10 @@ impl<'a> Lower<'a> {
             let own = self.key_column(top_rows, &top_alias, child)?;
             let theirs = self.key_column(driving, "q", parent)?;
             if own.kind != theirs.kind {
-                self.key_types_differ(child, &own.kind, parent, &theirs.kind);
+                let kinds = (top_rows.column(&child.text), driving.column(&parent.text));
+                if let (Some((_, own)), Some((_, theirs))) = kinds {
+                    self.key_types_differ(child, &own.kind, parent, &theirs.kind);
+                }
                 return None;
             }
             link.columns.push(own.order.clone());

@@ -338,7 +338,11 @@ impl<'a> Lower<'a> {
             )
             .label(format!("{kind} -> {wants}"))
             .help("say which zone the hospital writes local times in: `timezone: America/New_York` in project.yaml")
-            .help(format!("or, if only the day is meant, select `{}::date` in the SQL", column.name)),
+            .help(format!(
+                "or, if only the day is meant, select `{}::date` in {}",
+                column.name,
+                self.sql_of(column)
+            )),
             Misfit::Type(help) => Diagnostic::error(
                 "M204",
                 column.span,
@@ -348,6 +352,14 @@ impl<'a> Lower<'a> {
             .help(*help),
         };
         self.diagnostics.push(diagnostic);
+    }
+
+    /// Where the author writes the query that gives this column.
+    fn sql_of(&self, column: &ColumnRef) -> &str {
+        match self.names.get(self.outward(column.up) as usize) {
+            Some(ScopeNames::Rows { described, .. }) if described.strip_suffix(".sql").is_some() => described,
+            _ => "the SQL",
+        }
     }
 
     fn mapped(&mut self, leaf: &Leaf, column: &ColumnRef, map: CodeMapId, ways: &mut Vec<(Presence, Way)>) {
@@ -510,33 +522,89 @@ impl<'a> Lower<'a> {
         end
     }
 
-    /// Jumps that leave out a value that is not present, counting it when only a required element was missing.
+    /// Jumps that leave out a value that is not present. On their way, parts are counted (or the resource is rejected)
+    /// that would be written but for an element FHIR requires.
     fn skip_unless(&mut self, present: Presence, guard: Presence, value: &Value, path: &str) -> Vec<Patch> {
-        let mut skips = Vec::new();
-        if let Value::Object(object) = value {
-            let rule = self.rule(object, path);
-            let kept = self.scope().all([guard, rule.kept.fixed]);
-            if kept != present {
-                skips.extend(self.emit.jump_unless(self.current, kept));
+        let absent: Vec<Patch> = self.emit.jump_unless(self.current, present).into_iter().collect();
+        if absent.is_empty() || !self.can_miss(value, path) {
+            return absent;
+        }
+        let go_on = self.emit.jump(self.current);
+        self.emit.land(self.current, absent);
+        let mut skips = self.misses(guard, value, path);
+        skips.push(self.emit.jump(self.current));
+        self.emit.land(self.current, [go_on]);
+        skips
+    }
+
+    /// True when an object in `value` can lack an element FHIR requires.
+    fn can_miss(&mut self, value: &Value, path: &str) -> bool {
+        match value {
+            Value::Leaf(_) => false,
+            Value::Object(object) => {
+                !self.rule(object, path).required.is_empty()
+                    || object.members.iter().any(|member| self.can_miss(&member.value, &child_path(path, member)))
+            }
+            Value::List(items) => items.iter().any(|item| match &item.kind {
+                ItemKind::One(value) => self.can_miss(value, path),
+                ItemKind::Each { .. } => false,
+            }),
+        }
+    }
+
+    /// Tells of the parts of an absent value that lack an element FHIR requires; gives jumps past the value.
+    fn misses(&mut self, guard: Presence, value: &Value, path: &str) -> Vec<Patch> {
+        let mut done = Vec::new();
+        match value {
+            Value::Leaf(_) => {}
+            Value::Object(object) => {
+                let rule = self.rule(object, path);
+                let kept = self.scope().all([guard, rule.kept.fixed]);
+                let empty: Vec<Patch> = self.emit.jump_unless(self.current, kept).into_iter().collect();
                 for (path, known) in rule.required {
                     if let Some(missing) = self.emit.jump_unless(self.current, known.fixed) {
                         let go_on = self.emit.jump(self.current);
                         self.emit.land(self.current, [missing]);
                         let site = self.emit.site("R206", &path, None);
-                        if self.pack.project.policy.reject_missing {
-                            let _ = self.emit.op(self.current, Op::Reject { site });
-                        } else {
-                            let _ = self.emit.op(self.current, Op::Drop { site });
-                            skips.push(self.emit.jump(self.current));
-                        }
+                        done.extend(self.missing(site));
                         self.emit.land(self.current, [go_on]);
                     }
                 }
-                return skips;
+                self.emit.land(self.current, empty);
+                for member in &object.members {
+                    let path = child_path(path, member);
+                    if self.can_miss(&member.value, &path) {
+                        let own = self.guard(&member.guards);
+                        let guard = self.scope().all([guard, own]);
+                        let after = self.misses(guard, &member.value, &path);
+                        self.emit.land(self.current, after);
+                    }
+                }
+            }
+            Value::List(items) => {
+                for item in items {
+                    if let ItemKind::One(value) = &item.kind
+                        && self.can_miss(value, path)
+                    {
+                        let own = self.guard(&item.guards);
+                        let guard = self.scope().all([guard, own]);
+                        let after = self.misses(guard, value, path);
+                        self.emit.land(self.current, after);
+                    }
+                }
             }
         }
-        skips.extend(self.emit.jump_unless(self.current, present));
-        skips
+        done
+    }
+
+    /// A part lacks an element FHIR requires: the resource is rejected, or the part is counted and passed by the jump.
+    fn missing(&mut self, site: u16) -> Option<Patch> {
+        if self.pack.project.policy.reject_missing {
+            let _ = self.emit.op(self.current, Op::Reject { site });
+            return None;
+        }
+        let _ = self.emit.op(self.current, Op::Drop { site });
+        Some(self.emit.jump(self.current))
     }
 
     /// Writes an object or list that is known to be present.
@@ -607,8 +675,7 @@ impl<'a> Lower<'a> {
                         if let Some(missing) = self.emit.jump_unless(self.current, known.fixed) {
                             let go_on = self.emit.jump(self.current);
                             self.emit.land(self.current, [missing]);
-                            let _ = self.emit.op(self.current, Op::Drop { site });
-                            skips.push(self.emit.jump(self.current));
+                            skips.extend(self.missing(site));
                             self.emit.land(self.current, [go_on]);
                         }
                     }

@@ -12,6 +12,7 @@ mod lower;
 pub mod patients;
 pub mod program;
 pub mod proof;
+mod reference;
 mod scope;
 pub mod select;
 pub mod split;

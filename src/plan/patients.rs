@@ -52,8 +52,10 @@ pub fn compartment(pack: &Pack, mapping: &Mapping, catalog: &Catalog) -> Compart
         Patient::None(_) => return Compartment::Outside,
         Patient::Derived => {}
     }
-    // Device is outside R4's compartment, and still a patient's implant belongs to the patient.
     let paths: &[&str] = match (patient_compartment(&mapping.resource_type), mapping.resource_type.as_str()) {
+        // A Group names its other members too, so R4 puts it into many compartments; it is not one patient's record.
+        (_, "Group") => return Compartment::Outside,
+        // Device is outside R4's compartment, and still a patient's implant belongs to the patient.
         (Some(paths), _) => paths,
         (None, "Device") => &["patient"],
         (None, _) => return Compartment::Outside,

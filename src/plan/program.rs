@@ -9,6 +9,7 @@
 //! Only what holds a list whose length is known at run time alone is opened by [`Op::Open`] and may be taken back.
 
 use super::select::StreamPlan;
+pub use crate::mapping::tree::{CompareOp, Function};
 use crate::row::PgKind;
 
 /// A bit of a scope: 0..slots are the slots' presence.
@@ -185,11 +186,13 @@ pub enum PredicateTest {
     /// A boolean slot.
     Truthy(SlotRef),
     /// Slot against a literal.
-    Literal(SlotRef, crate::mapping::tree::CompareOp, Comparand),
+    Literal(SlotRef, CompareOp, Comparand),
     /// Slot against a slot of the same kind.
-    Slots(SlotRef, crate::mapping::tree::CompareOp, SlotRef),
+    Slots(SlotRef, CompareOp, SlotRef),
     /// The slot equals one of these.
     In(SlotRef, Vec<Comparand>),
+    /// The text is not blank: only its `if`s or a rendered template could say something.
+    Written(Box<TextProgram>),
 }
 
 /// A literal in the form its column's kind is compared in.
@@ -421,7 +424,7 @@ pub enum Syntax {
 }
 
 /// A string built per row.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct TextProgram {
     /// In order.
     pub parts: Vec<TextPart>,
@@ -430,7 +433,7 @@ pub struct TextProgram {
 }
 
 /// A piece of a string.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum TextPart {
     /// Literal text, not yet JSON-escaped.
     Literal(String),
@@ -441,7 +444,7 @@ pub enum TextPart {
     /// SHA-256 in hex of the arguments joined by `-`.
     Sha256(Vec<TextArg>),
     /// A function of a slot's text.
-    Apply(crate::mapping::tree::Function, SlotRef, Writer),
+    Apply(Function, SlotRef, Writer),
     /// A choice.
     When(TextTest, Vec<TextPart>, Vec<TextPart>),
     /// Rendered by the handlebars crate: template source and its columns (name in the context, slot, writer). A parent
@@ -450,7 +453,7 @@ pub enum TextPart {
 }
 
 /// An argument of a hash.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum TextArg {
     /// A slot in database text form (`timestamptz` in UTC, `2026-03-08 14:31:02+00`).
     Slot(SlotRef),
@@ -459,7 +462,7 @@ pub enum TextArg {
 }
 
 /// A condition inside a string.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum TextTest {
     /// The slot is present, not `false` and not integer 0.
     Truthy(SlotRef),
@@ -474,7 +477,7 @@ pub enum TextTest {
 }
 
 /// A side of [`TextTest::Eq`].
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum TextArgText {
     /// A slot as FHIR text; an empty one equals nothing.
     Slot(SlotRef, Writer),

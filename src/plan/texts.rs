@@ -7,15 +7,21 @@ use super::program::{
 use super::scope::Presence;
 use super::writer::{in_template, in_text};
 use crate::mapping::diagnostic::Diagnostic;
-use crate::mapping::tree::{Arg, ColumnRef, CompareOp, Condition, Operand, Part, Test, Text};
+use crate::mapping::tree::{Arg, ColumnRef, CompareOp, Condition, Function, Operand, Part, Test, Text};
 use crate::row::PgKind;
 
 impl Lower<'_> {
     // ---- texts ----------------------------------------------------------------------------------------------
 
-    /// A text is empty when a column outside every guard is.
+    /// A text is empty when a column outside every guard is, or nothing but blanks would be written.
     pub(super) fn text_presence(&mut self, text: &Text) -> Presence {
         let mut parts = Vec::new();
+        if is_uncertain(&text.parts) {
+            let program = TextProgram { parts: self.text_parts(&text.parts), html: text.html };
+            let current = self.current as usize;
+            let written = self.scopes[current].predicate(PredicateTest::Written(Box::new(program)));
+            parts.push(Presence::When(written));
+        }
         for part in &text.parts {
             match part {
                 Part::Column(column) | Part::Apply(_, column) => parts.push(self.column_presence(column)),
@@ -47,6 +53,9 @@ impl Lower<'_> {
 
     /// The number of the text's program.
     pub(super) fn text(&mut self, text: &Text) -> u16 {
+        if let Some(refers) = &text.refers {
+            self.reference_types(refers);
+        }
         let parts = self.text_parts(&text.parts);
         self.texts.push(TextProgram { parts, html: text.html });
         (self.texts.len() - 1) as u16
@@ -268,6 +277,18 @@ impl Lower<'_> {
                 .label(format!("{kind}; {why}")),
         );
     }
+}
+
+/// True when a text may be blank though all columns outside its guards have a value.
+fn is_uncertain(parts: &[Part]) -> bool {
+    let may_be_empty = |part: &Part| match part {
+        Part::Literal(text) => text.trim().is_empty(),
+        Part::Column(_) | Part::Uuid { .. } | Part::Sha256(_) => false,
+        // Blanks beyond ASCII are trimmed, and do not make a column blank.
+        Part::Apply(function, _) => *function == Function::Trim,
+        Part::When { .. } | Part::Render { .. } => true,
+    };
+    parts.iter().all(may_be_empty) && parts.iter().any(|part| !matches!(part, Part::Literal(_)))
 }
 
 fn fixed(value: bool) -> PredicateTest {

@@ -121,19 +121,20 @@ impl Session {
         self.guarded(work).await
     }
 
-    /// `schema.table.column` by table and column number.
+    /// `schema.table.column` by table and column number, each quoted where SQL wants it.
     async fn origins(&self, keys: &[(u32, i16)]) -> Result<HashMap<(u32, i16), String>, SourceError> {
         if keys.is_empty() {
             return Ok(HashMap::new());
         }
         let list = |texts: Vec<String>| Param::TextArray(texts);
         let statement = Statement {
-            text: "select distinct k.rel, k.att, n.nspname::text, c.relname::text, a.attname::text \
+            text:
+                "select distinct k.rel, k.att, quote_ident(n.nspname), quote_ident(c.relname), quote_ident(a.attname) \
                    from unnest($1::text[]::oid[], $2::text[]::int2[]) k (rel, att) \
                    join pg_catalog.pg_class c on c.oid = k.rel \
                    join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
                    join pg_catalog.pg_attribute a on a.attrelid = k.rel and a.attnum = k.att"
-                .to_owned(),
+                    .to_owned(),
             params: vec![
                 list(keys.iter().map(|(rel, _)| rel.to_string()).collect()),
                 list(keys.iter().map(|(_, att)| att.to_string()).collect()),
@@ -227,14 +228,14 @@ impl Session {
         }))
     }
 
-    /// The planner's statistics of a table's column; `None` if the table was not analysed or may not be read.
-    pub async fn column_stats(&self, table: &str, column: &str) -> Result<Option<ColumnStats>, SourceError> {
+    /// The planner's statistics of a column; `None` if its table was not analysed or may not be read.
+    ///
+    /// `origin` is what [`Session::describe`] gives: `hosp."Patients".id`.
+    pub async fn column_stats(&self, origin: &str) -> Result<Option<ColumnStats>, SourceError> {
         let text = "select s.correlation, s.null_frac, s.n_distinct, array_to_json(s.histogram_bounds::text::text[]) \
-            from pg_catalog.pg_class c \
-            join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
-            join pg_catalog.pg_stats s on s.schemaname = n.nspname and s.tablename = c.relname \
-            where c.oid = to_regclass($1) and s.attname = $2::text order by s.inherited desc limit 1";
-        let params = vec![Param::Text(table.to_owned()), Param::Text(column.to_owned())];
+            from pg_catalog.pg_stats s, parse_ident($1::text) p \
+            where s.schemaname = p[1] and s.tablename = p[2] and s.attname = p[3] order by s.inherited desc limit 1";
+        let params = vec![Param::Text(origin.to_owned())];
         let Some([correlation, nulls, distinct, bounds]) = self.first_row(text, params).await? else {
             return Ok(None);
         };

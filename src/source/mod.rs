@@ -1,7 +1,8 @@
 //! The only module that talks to the clinical database. It does not know what a Patient is, and it never writes.
 //!
 //! [`Target`] says where the database is, [`Source`] is it, [`Snapshot`] is one state of it, [`Session`] one
-//! connection that sees that state, and [`Rows`] a statement running there. Nothing here repeats a cell value in an
+//! connection that sees that state, and [`Rows`] a statement running there. [`connect_own`] is for databases that smelt
+//! makes itself. Nothing here repeats a cell value in an
 //! error or a log.
 
 mod cursor;
@@ -19,7 +20,7 @@ mod watermark;
 pub use cursor::{BATCH_BYTES, Rows};
 pub use error::{Failure, Rejection, SourceError};
 pub use introspect::{ColumnStats, Estimate, RelationKind, RoleFacts, TableFacts, UniqueKey};
-pub use pool::{Source, SourceOptions};
+pub use pool::{Source, SourceOptions, connect_own};
 pub use session::Session;
 pub use snapshot::Snapshot;
 pub use target::{Target, TargetError, TlsMode};

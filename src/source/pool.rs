@@ -165,6 +165,19 @@ impl Source {
     }
 }
 
+/// A bare connection, without what keeps a [`Source`] from writing: for a database that is smelt's own, as that of the
+/// demo is. A clinical database is reached through [`Source`] only.
+///
+/// # Errors
+///
+/// [`SourceError::Connect`], or [`SourceError::Target`] for certificates that cannot be read.
+pub async fn connect_own(target: &Target) -> Result<Client, SourceError> {
+    let tls = tls::connector(&target.tls)?;
+    let patience = target.connect_timeout * target.config.get_hosts().len().max(1) as u32;
+    let client = timeout(patience, bare(&target.config, &tls, target)).await;
+    client.unwrap_or_else(|_elapsed| Err(no_answer(target, patience)))
+}
+
 /// A pooled connection that is closed instead of going back: its driver lives on one runtime, and the next to ask
 /// may be another.
 pub(super) struct Connection(Option<Object>);

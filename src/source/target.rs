@@ -247,6 +247,16 @@ impl Target {
         Ok(Self { config, tls, connect_timeout, password_note, label })
     }
 
+    /// The same server and role, another database.
+    #[must_use]
+    pub fn with_database(&self, dbname: &str) -> Self {
+        let mut other = self.clone();
+        other.config.dbname(dbname);
+        let server = self.label.rsplit_once('/').map_or(self.label.as_str(), |(server, _)| server);
+        other.label = format!("{server}/{dbname}");
+        other
+    }
+
     /// How the connection is protected.
     pub fn tls_mode(&self) -> TlsMode {
         self.tls.mode

@@ -1,6 +1,9 @@
 //! The parts of the engine against a real PostgreSQL.
 
 mod connect;
+mod hostile;
+mod kill;
+mod memory;
 mod rows;
 mod secrets;
 mod session;

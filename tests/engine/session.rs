@@ -237,11 +237,11 @@ async fn tables_are_known() {
     assert_eq!((people.kind, people.rows, people.pages), (RelationKind::View, None, 0));
     assert_eq!(session.table_facts("nowhere").await.expect("an answer"), None);
 
-    let stats = session.column_stats("patients", "n").await.expect("an answer").expect("statistics");
+    let stats = session.column_stats("hosp.patients.n").await.expect("an answer").expect("statistics");
     assert!(stats.correlation.is_some_and(|correlation| correlation > 0.99));
     assert_eq!((stats.bounds.first().map(String::as_str), stats.bounds.len()), (Some("1"), 101));
-    assert!(session.column_stats("patients", "seen").await.expect("an answer").is_some_and(|s| s.bounds.is_empty()));
-    assert!(session.column_stats("patients", "nope").await.expect("an answer").is_none());
+    assert!(session.column_stats("hosp.patients.seen").await.expect("an answer").is_some_and(|s| s.bounds.is_empty()));
+    assert!(session.column_stats("hosp.patients.nope").await.expect("an answer").is_none());
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 # Runs a throw-away PostgreSQL until standard input closes, that is, until the test process is gone, however it ended.
 # Arguments: directory of the server's programs, TCP port. Says "ready DIRECTORY" when connections are accepted.
 set -eu
-trap '' INT TERM HUP
+trap '' INT TERM HUP PIPE
 bin=$1 port=$2
 umask 077
 cd /

@@ -38,7 +38,8 @@ pub fn cluster() -> &'static Cluster {
 }
 
 impl Cluster {
-    fn start() -> Self {
+    /// Starts a cluster of its own, for a test that brings it down.
+    pub fn start() -> Self {
         let bin = server_programs();
         let port = free_port();
         let mut watchdog = unprivileged()

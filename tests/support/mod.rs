@@ -3,6 +3,7 @@
 
 pub mod database;
 pub(crate) mod generate;
+pub mod pack;
 pub(crate) mod packs;
 pub mod pooler;
 pub(crate) mod reference;

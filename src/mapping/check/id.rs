@@ -28,13 +28,12 @@ impl<'a> Checker<'a> {
             self.report.add(diagnostic.label("`resourceType: Patient`, `id: …` and so on expected"));
             return Head { name, resource_type: None, type_span: at, id: None };
         }
-        let known = match node.get("resourceType") {
-            Some(value) => self.resource_type(value),
-            None => {
-                let diagnostic = Diagnostic::error("M206", at, "the resource does not say its `resourceType`");
-                self.report.add(diagnostic.help("write `resourceType: Patient` (or another type) first"));
-                None
-            }
+        let known = if let Some(value) = node.get("resourceType") {
+            self.resource_type(value)
+        } else {
+            let diagnostic = Diagnostic::error("M206", at, "the resource does not say its `resourceType`");
+            self.report.add(diagnostic.help("write `resourceType: Patient` (or another type) first"));
+            None
         };
         let (resource_type, type_span) = known.map_or((None, at), |(ty, span)| (Some(ty), span));
         let Some(value) = node.get("id") else {
@@ -177,12 +176,15 @@ fn outside_tags(text: &str, wanted: char) -> Option<usize> {
 }
 
 fn literals(parts: &[Part]) -> Vec<&str> {
-    let of = |part| match part {
-        &Part::Literal(ref text) => vec![text.as_str()],
-        Part::When { then, otherwise, .. } => [literals(then), literals(otherwise)].concat(),
-        _ => Vec::new(),
-    };
-    parts.iter().flat_map(of).collect()
+    let mut all = Vec::new();
+    for part in parts {
+        match part {
+            Part::Literal(text) => all.push(text.as_str()),
+            Part::When { then, otherwise, .. } => all.extend([literals(then), literals(otherwise)].concat()),
+            _ => {}
+        }
+    }
+    all
 }
 
 /// The fewest characters a text has when it is not empty.

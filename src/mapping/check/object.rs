@@ -244,13 +244,14 @@ impl<'a> Checker<'a> {
                     }
                 }
             }
-            "use" => match self.use_fragment(scope, key, value, &builder.type_path) {
-                Some((entries, inner)) => self.members(builder, &inner, &entries, guards),
-                None => {
+            "use" => {
+                if let Some((entries, inner)) = self.use_fragment(scope, key, value, &builder.type_path) {
+                    self.members(builder, &inner, &entries, guards);
+                } else {
                     builder.wrong = true;
                     builder.partial = true;
                 }
-            },
+            }
             "ref" => self.long_reference(builder, scope, (key, value), guards),
             _ => {
                 builder.wrong = true;
@@ -312,7 +313,7 @@ impl<'a> Checker<'a> {
         let made = if extension {
             self.primitive_extension(scope, &place, key, value)
         } else {
-            self.inherit(builder, scope, &mut place);
+            inherit(builder, scope, &mut place);
             let mut inner = scope.clone();
             inner.in_extension = builder.type_path == "Extension";
             self.value(&inner, &place, value)
@@ -327,20 +328,6 @@ impl<'a> Checker<'a> {
             }
             Made::Absent => builder.absent.push(element.name),
             Made::Wrong => builder.wrong = true,
-        }
-    }
-
-    /// What a member takes over from where its object stands.
-    fn inherit(&self, builder: &Builder<'_>, scope: &Scope<'a>, place: &mut Place) {
-        let Some(parent) = builder.place else { return };
-        match (builder.type_path.as_str(), place.element.name) {
-            ("Coding", "code") => {
-                place.binding = place.binding.or(parent.binding);
-                place.subject = parent.binding.map(|_| parent.subject().to_owned());
-            }
-            ("Reference", "reference") => place.reference_type = Some(parent.ty),
-            ("Extension", "url") => place.short_url = scope.in_extension,
-            _ => {}
         }
     }
 
@@ -375,9 +362,9 @@ impl<'a> Checker<'a> {
         let list = matches!(member.value, Value::List(_));
         let Some(first) = builder.members.get_mut(at) else { return };
         if let (Value::List(items), true) = (&mut first.value, list) {
-            guard_items(items, std::mem::take(&mut first.guards));
+            guard_items(items, &std::mem::take(&mut first.guards));
             if let Value::List(mut more) = member.value {
-                guard_items(&mut more, member.guards);
+                guard_items(&mut more, &member.guards);
                 items.append(&mut more);
             }
             return;
@@ -436,6 +423,20 @@ impl<'a> Checker<'a> {
     }
 }
 
+/// What a member takes over from where its object stands.
+fn inherit(builder: &Builder<'_>, scope: &Scope<'_>, place: &mut Place) {
+    let Some(parent) = builder.place else { return };
+    match (builder.type_path.as_str(), place.element.name) {
+        ("Coding", "code") => {
+            place.binding = place.binding.or(parent.binding);
+            place.subject = parent.binding.map(|_| parent.subject().to_owned());
+        }
+        ("Reference", "reference") => place.reference_type = Some(parent.ty),
+        ("Extension", "url") => place.short_url = scope.in_extension,
+        _ => {}
+    }
+}
+
 /// Whether a member is written for every row.
 fn always(member: &Member) -> bool {
     let expr_always = |expr: &Expr| match expr {
@@ -450,7 +451,7 @@ fn always(member: &Member) -> bool {
         }
 }
 
-fn guard_items(items: &mut [Item], guards: Vec<Condition>) {
+fn guard_items(items: &mut [Item], guards: &[Condition]) {
     for item in items {
         item.guards.splice(0..0, guards.iter().cloned());
     }

@@ -21,7 +21,7 @@ impl Checker<'_> {
             for constraint in profile.mandatory() {
                 let steps: Vec<&str> = constraint.path.split('.').collect();
                 let look = Look { profile };
-                for at in look.missing(root, &steps, String::new(), type_span) {
+                for at in look.missing(root, &steps, "", type_span) {
                     let message = format!("{} requires `{}` and it is missing", profile.name, constraint.path);
                     let max = constraint.max.map_or_else(|| "*".to_owned(), |max| max.to_string());
                     let diagnostic = Diagnostic::warning("M208", at, message);
@@ -74,7 +74,7 @@ struct Look {
 
 impl Look {
     /// The places below `object` where the element is missing. `walked` is the constraint path so far.
-    fn missing(&self, object: &Object, steps: &[&str], walked: String, at: Span) -> Vec<Span> {
+    fn missing(&self, object: &Object, steps: &[&str], walked: &str, at: Span) -> Vec<Span> {
         let Some((step, rest)) = steps.split_first() else { return Vec::new() };
         let walked = if walked.is_empty() { (*step).to_owned() } else { format!("{walked}.{step}") };
         let (name, slice) = step.split_once(':').map_or((*step, None), |(name, slice)| (name, Some(slice)));
@@ -90,7 +90,7 @@ impl Look {
             return if inside.is_empty() { vec![at] } else { Vec::new() };
         }
         let objects = inside.iter().filter_map(|(value, span)| Some((as_object(value)?, *span)));
-        objects.flat_map(|(object, span)| self.missing(object, rest, walked.clone(), span)).collect()
+        objects.flat_map(|(object, span)| self.missing(object, rest, &walked, span)).collect()
     }
 }
 

@@ -46,8 +46,7 @@ impl Checker<'_> {
                 format!("add `{name}: {open}{mapping}(column){close}`")
             }
             (code, _) if code.starts_with(|c: char| c.is_ascii_uppercase()) => {
-                let members = format!("{{…: …}}");
-                format!("add `{name}: {open}{members}{close}` ({code})")
+                format!("add `{name}: {open}{{…: …}}{close}` ({code})")
             }
             _ => format!("add `{name}: {open}$column{close}`"),
         }

@@ -18,7 +18,7 @@ fn check_files(files: &[(&str, &str)]) -> Checked {
     }
     let is_mapping = |path: &str| {
         let name = path.strip_prefix("mappings/").filter(|name| !name.contains('/'));
-        name.is_some_and(|name| name != "project.yaml" && name.ends_with(".yaml"))
+        name.and_then(|name| name.strip_suffix(".yaml")).is_some_and(|name| name != "project")
     };
     let mapping_count = files.iter().filter(|(path, _)| is_mapping(path)).count();
     let files = PackFiles { layers: vec![Layer { name: "pack".to_owned(), files }] };
@@ -30,36 +30,26 @@ fn check_files(files: &[(&str, &str)]) -> Checked {
 
 /// One line per message: code, file, place, the characters pointed at, message, label; then notes, helps and edits.
 fn messages(checked: &Checked) -> String {
-    let mut out = String::new();
-    for d in &checked.diagnostics {
-        let (line, column) = checked.sources.line_column(d.primary.span);
-        let path = checked.sources.get(d.primary.span.source).path.rsplit('/').next().unwrap();
-        let written = checked.sources.slice(d.primary.span);
-        let severity = if d.severity == Severity::Warning { "?" } else { "" };
-        out += &format!("{}{severity} {path}:{line}:{column} `{written}` {}", d.code, d.message);
-        if !d.primary.text.is_empty() {
-            out += &format!(" | {}", d.primary.text);
-        }
-        out.push('\n');
-        for label in &d.secondary {
-            out += &format!("  also `{}` {}\n", checked.sources.slice(label.span), label.text);
-        }
-        for note in &d.notes {
-            out += &format!("  note {note}\n");
-        }
-        for help in &d.helps {
-            out += &format!("  help {}", help.text);
-            if let Some((span, text)) = &help.edit {
-                out += &format!(" `{}` -> `{text}`", checked.sources.slice(*span));
-            }
-            out.push('\n');
-        }
-    }
-    if out.is_empty() {
-        assert!(checked.pack.is_some());
-        out = "none".to_owned();
-    }
     assert_eq!(checked.pack.is_some(), checked.diagnostics.iter().all(|d| d.severity == Severity::Warning));
+    if checked.diagnostics.is_empty() {
+        return "none".to_owned();
+    }
+    checked.diagnostics.iter().flat_map(|diagnostic| message(diagnostic, &checked.sources)).collect()
+}
+
+fn message(d: &Diagnostic, sources: &Sources) -> Vec<String> {
+    let (line, column) = sources.line_column(d.primary.span);
+    let path = sources.get(d.primary.span.source).path.rsplit('/').next().unwrap();
+    let written = sources.slice(d.primary.span);
+    let severity = if d.severity == Severity::Warning { "?" } else { "" };
+    let label = if d.primary.text.is_empty() { String::new() } else { format!(" | {}", d.primary.text) };
+    let mut out = vec![format!("{}{severity} {path}:{line}:{column} `{written}` {}{label}\n", d.code, d.message)];
+    out.extend(d.secondary.iter().map(|label| format!("  also `{}` {}\n", sources.slice(label.span), label.text)));
+    out.extend(d.notes.iter().map(|note| format!("  note {note}\n")));
+    out.extend(d.helps.iter().map(|help| match &help.edit {
+        Some((span, text)) => format!("  help {} `{}` -> `{text}`\n", help.text, sources.slice(*span)),
+        None => format!("  help {}\n", help.text),
+    }));
     out
 }
 
@@ -69,6 +59,10 @@ fn resource(resource_type: &str, lines: &str) -> String {
 }
 
 fn mapping(resource_type: &str, lines: &str) -> String {
-    let indented: String = lines.lines().map(|line| format!("  {line}\n")).collect();
-    format!("table: t\nkey: id\npatient: p\nresource:\n  resourceType: {resource_type}\n  id: $id\n{indented}")
+    let lines = indented(lines);
+    format!("table: t\nkey: id\npatient: p\nresource:\n  resourceType: {resource_type}\n  id: $id\n{lines}")
+}
+
+fn indented(lines: &str) -> String {
+    lines.lines().flat_map(|line| ["  ", line, "\n"]).collect()
 }

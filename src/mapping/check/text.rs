@@ -6,7 +6,7 @@ use super::object::member;
 use super::scope::{Resolved, Scope};
 use super::value::{Made, Place};
 use crate::fhir::elements::{codes, json_member};
-use crate::mapping::diagnostic::Diagnostic;
+use crate::mapping::diagnostic::{Diagnostic, nearest};
 use crate::mapping::source::Span;
 use crate::mapping::syntax::coding::{self, Coding};
 use crate::mapping::syntax::reference::Reference;
@@ -213,16 +213,14 @@ impl<'a> Checker<'a> {
         let message = format!("`{shown}` is not allowed in {}", place.subject());
         let diagnostic = Diagnostic::error("M205", span, message);
         let diagnostic = diagnostic.label(format!("required value set {}", list.name()));
-        self.report.add(match known_code {
-            Some((system, _)) => diagnostic.note(format!("the code is allowed with system {system}")),
-            None => {
-                let near = crate::mapping::diagnostic::nearest(parts.code.text, list.iter().map(|(_, code)| code));
-                let diagnostic = diagnostic.note(super::constant::allowed(list));
-                match near {
-                    Some(near) => diagnostic.edit("did you mean", span, near),
-                    None => diagnostic,
-                }
-            }
+        if let Some((system, _)) = known_code {
+            self.report.add(diagnostic.note(format!("the code is allowed with system {system}")));
+            return;
+        }
+        let diagnostic = diagnostic.note(super::constant::allowed(list));
+        self.report.add(match nearest(parts.code.text, list.iter().map(|(_, code)| code)) {
+            Some(near) => diagnostic.edit("did you mean", span, near),
+            None => diagnostic,
         });
     }
 
@@ -251,7 +249,7 @@ impl<'a> Checker<'a> {
             let part = Place::new(element, ty, format!("{}.{key}", place.path));
             let value = self.constant(&part, piece.text, piece.span())?;
             json.push_str(if json.len() > 1 { "," } else { "" });
-            json.push_str(&format!("\"{key}\":{value}"));
+            json.push_str(&["\"", key, "\":", &value].concat());
         }
         json.push('}');
         if let Some(list) = place.binding.and_then(codes)

@@ -27,30 +27,25 @@ impl Checker<'_> {
             self.report.add(diagnostic.help(format!("it is written with its type: {}{more}", names.join(", "))));
             return Some(choice.name);
         }
-        if let Some(misplaced) = self.misplaced(builder, key, name) {
+        if let Some(misplaced) = Self::misplaced(builder, key, name) {
             self.report.add(misplaced);
             return None;
         }
         let near = nearest(name, own.iter().map(String::as_str));
-        self.report.add(match near {
-            Some(near) => diagnostic.edit(format!("did you mean `{near}`?"), tail(key), near),
-            None => {
-                let shown: Vec<&str> = elements(type_path)
-                    .iter()
-                    .map(|element| element.name)
-                    .filter(|name| !common(name))
-                    .take(16)
-                    .collect();
-                let all = elements(type_path).iter().filter(|element| !common(element.name)).count();
-                let more = if all > shown.len() { format!(", … {} more", all - shown.len()) } else { String::new() };
-                diagnostic.note(format!("elements of {type_path}: {}{more}", shown.join(", ")))
-            }
+        self.report.add(if let Some(near) = near {
+            diagnostic.edit(format!("did you mean `{near}`?"), tail(key), near)
+        } else {
+            let own: Vec<&str> =
+                elements(type_path).iter().map(|element| element.name).filter(|name| !common(name)).collect();
+            let shown = own.get(..16).unwrap_or(&own);
+            let more = if own.len() > 16 { format!(", … {} more", own.len() - 16) } else { String::new() };
+            diagnostic.note(format!("elements of {type_path}: {}{more}", shown.join(", ")))
         });
         near.and_then(|near| json_member(type_path, near)).map(|(element, _)| element.name)
     }
 
     /// M202: the name is an element of something that stands, or could stand, in this object.
-    fn misplaced(&self, builder: &Builder<'_>, key: &Name, name: &str) -> Option<Diagnostic> {
+    fn misplaced(builder: &Builder<'_>, key: &Name, name: &str) -> Option<Diagnostic> {
         let type_path = builder.type_path.as_str();
         let has = |element: &Element| {
             element.types.iter().find_map(|ty| {
@@ -63,17 +58,16 @@ impl Checker<'_> {
             let element = element(type_path, met)?;
             has(element).map(|path| (element, path, Some(*span)))
         });
-        let (owner, path, span) = match above {
-            Some(found) => found,
-            None => {
-                let mut owners = elements(type_path).iter().filter_map(|element| Some((element, has(element)?)));
-                let (element, path) = owners.next()?;
-                // Several owners, or a datatype's common member, say too little.
-                if owners.next().is_some() {
-                    return None;
-                }
-                (element, path, None)
+        let (owner, path, span) = if let Some(found) = above {
+            found
+        } else {
+            let mut owners = elements(type_path).iter().filter_map(|element| Some((element, has(element)?)));
+            let (element, path) = owners.next()?;
+            // Several owners, or a datatype's common member, say too little.
+            if owners.next().is_some() {
+                return None;
             }
+            (element, path, None)
         };
         let message = format!("{type_path} has no element `{}`", key.text);
         let diagnostic = Diagnostic::error("M202", key.span, message);

@@ -261,8 +261,8 @@ impl<'a> Checker<'a> {
             && let Some(parent) = parent_of(&mapping.header.lists, name.text)
         {
             let message = match parent {
-                Some(parent) => format!("list `{}` stands below list `{}`", name.text, parent.name.text),
-                None => format!("list `{}` belongs to the mapping's rows, not to an item here", name.text),
+                Parent::List(parent) => format!("list `{}` stands below list `{}`", name.text, parent.name.text),
+                Parent::Root => format!("list `{}` belongs to the mapping's rows, not to an item here", name.text),
             };
             self.report.add(Diagnostic::error("M304", name.span(), message));
             return None;
@@ -466,7 +466,8 @@ impl<'a> Checker<'a> {
                 }
                 Resolved::Constant(_) => {
                     let message = "`via` needs a column, and this is a constant";
-                    self.report.add(Diagnostic::error("M310", term.column.span, message));
+                    let code = if scope.params.is_some() { "M603" } else { "M310" };
+                    self.report.add(Diagnostic::error(code, term.column.span, message));
                     return false;
                 }
                 Resolved::Wrong | Resolved::Argument(..) => return false,
@@ -513,10 +514,19 @@ fn column_expr(column: ColumnRef) -> Expr {
     Expr::Column(ColumnExpr { terms: vec![Term { column, via: None }], fallback: None })
 }
 
-/// Whether a list of this name stands somewhere in `lists`, and below which.
-fn parent_of<'l>(lists: &'l [List], name: &str) -> Option<Option<&'l List>> {
+/// What a list's rows belong to.
+enum Parent<'l> {
+    Root,
+    List(&'l List),
+}
+
+/// Below what a list of this name stands, somewhere in `lists`.
+fn parent_of<'l>(lists: &'l [List], name: &str) -> Option<Parent<'l>> {
     if lists.iter().any(|list| list.name.text == name) {
-        return Some(None);
+        return Some(Parent::Root);
     }
-    lists.iter().find_map(|list| parent_of(&list.lists, name).map(|parent| Some(parent.unwrap_or(list))))
+    lists.iter().find_map(|list| match parent_of(&list.lists, name)? {
+        Parent::Root => Some(Parent::List(list)),
+        parent @ Parent::List(_) => Some(parent),
+    })
 }

@@ -62,25 +62,33 @@ fn types_m204() {
 
 #[test]
 fn constants_m205() {
-    let mut all = Vec::new();
-    all.push(pack(&[
-        ("mappings/x.yaml", &mapping("Patient", "gender: F\nactive: yes\nbirthDate: 12.03.2026\nmultipleBirthInteger: 1.5\nmaritalStatus: v3-MaritalStatus#M \"Married\"\ntelecom: [{use: hom, rank: 0}]\nlink: [{type: refer, other: {reference: \"Patient?x=1\"}}]\ntext: {status: generated, div: <p>x</p>}\ncontained: [{resourceType: Medicaton}]")),
-        ("mappings/codes/gender.csv", GENDER),
-    ]));
-    all.push(resource(
-        "Condition",
-        "subject: x(a)\nclinicalStatus: condition-clinical#actve\nverificationStatus: loinc#confirmed",
-    ));
+    let all = [
+        pack(&[
+            (
+                "mappings/x.yaml",
+                &mapping(
+                    "Patient",
+                    "gender: F\nactive: yes\nbirthDate: 12.03.2026\nmultipleBirthInteger: 1.5\nmaritalStatus: v3-MaritalStatus#M \"Married\"\ntelecom: [{use: hom, rank: 0}]\nlink: [{type: refer, other: {reference: \"Patient?x=1\"}}]\ntext: {status: generated, div: <p>x</p>}\ncontained: [{resourceType: Medicaton}]",
+                ),
+            ),
+            ("mappings/codes/gender.csv", GENDER),
+        ]),
+        resource(
+            "Condition",
+            "subject: x(a)\nclinicalStatus: condition-clinical#actve\nverificationStatus: loinc#confirmed",
+        ),
+    ];
     assert_snapshot!(all.join("\n"));
 }
 
 #[test]
 fn missing_elements_m206() {
-    let mut all = Vec::new();
-    all.push(resource("Observation", "component:\n  - valueString: $x\n  - $if a = 1:\n      valueString: $y"));
-    all.push(resource("Encounter", "status: finished\nclass: act-code#AMB\nstatusHistory:\n  - {status: finished}"));
-    all.push(pack(&[("mappings/x.yaml", "table: t\nkey: [a, b]\nresource: {resourceType: Patient}")]));
-    all.push(pack(&[("mappings/x.yaml", "table: t\nkey: a\nresource: {id: $a}")]));
+    let all = [
+        resource("Observation", "component:\n  - valueString: $x\n  - $if a = 1:\n      valueString: $y"),
+        resource("Encounter", "status: finished\nclass: act-code#AMB\nstatusHistory:\n  - {status: finished}"),
+        pack(&[("mappings/x.yaml", "table: t\nkey: [a, b]\nresource: {resourceType: Patient}")]),
+        pack(&[("mappings/x.yaml", "table: t\nkey: a\nresource: {id: $a}")]),
+    ];
     assert_snapshot!(all.join("\n"));
 }
 
@@ -136,7 +144,7 @@ fn codings_m214() {
 fn rows_m304() {
     let files = |lines: &str| {
         let head = "table: t\nkey: id\nlists:\n  contacts: {table: c, parent: p, order: n, key: n, lists: {marks: {table: m, parent: q, order: n}}}\nresource:\n  resourceType: Patient\n  id: $id\n";
-        let lines: String = lines.lines().map(|line| format!("  {line}\n")).collect();
+        let lines = indented(lines);
         pack(&[("mappings/x.yaml", &format!("{head}{lines}"))])
     };
     assert_snapshot!(files(
@@ -255,9 +263,16 @@ fn fragments_m601_to_m605() {
 
 #[test]
 fn warnings_m602_m701_m702() {
-    let mut all = Vec::new();
-    all.push(pack(&[("mappings/x.yaml", "table: t\nkey: id\nlists: {a: {table: a, parent: p}}\nsearch: {categry: c, code: d}\nresource: {resourceType: Observation, id: $id, status: final, code: loinc#1}")]));
-    all.push(pack(&[("mappings/x.yaml", "table: t\nkey: id\npatient: none\nresource: {resourceType: Observation, id: $id, status: final, code: loinc#1}")]));
+    let all = [
+        pack(&[(
+            "mappings/x.yaml",
+            "table: t\nkey: id\nlists: {a: {table: a, parent: p}}\nsearch: {categry: c, code: d}\nresource: {resourceType: Observation, id: $id, status: final, code: loinc#1}",
+        )]),
+        pack(&[(
+            "mappings/x.yaml",
+            "table: t\nkey: id\npatient: none\nresource: {resourceType: Observation, id: $id, status: final, code: loinc#1}",
+        )]),
+    ];
     assert_snapshot!(all.join("\n"));
 }
 

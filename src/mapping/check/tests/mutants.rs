@@ -47,8 +47,11 @@ const PIECES: &[&str] = &[
     "0",
 ];
 
+/// Files, which of them, how many characters go, from where, and the pieces that come.
+type Mutant = (&'static [(&'static str, &'static str)], usize, usize, usize, Vec<usize>);
+
 /// One file of an example with a stretch replaced.
-fn mutant() -> impl Strategy<Value = (&'static [(&'static str, &'static str)], usize, usize, usize, Vec<usize>)> {
+fn mutant() -> impl Strategy<Value = Mutant> {
     let pack = prop_oneof![Just(examples::SYNTHEA), Just(examples::OMOP)];
     (
         pack,

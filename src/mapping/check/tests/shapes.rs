@@ -2,11 +2,11 @@
 
 use super::*;
 use crate::mapping::tree::{
-    Arg, ColumnRef, Condition, Expr, Item, ItemKind, Leaf, Object, Operand, Over, Pack, Part, Text, Value,
+    Arg, ColumnRef, Condition, Expr, Item, ItemKind, Leaf, Member, Object, Operand, Over, Pack, Part, Text, Value,
 };
 
 fn column(column: &ColumnRef) -> String {
-    let json: String = column.json.iter().map(|step| format!(".{step}")).collect();
+    let json: String = column.json.iter().flat_map(|step| [".", step]).collect();
     format!("{}{}{json}", "../".repeat(column.up.into()), column.name)
 }
 
@@ -38,7 +38,7 @@ fn condition(test: &Condition) -> String {
 }
 
 fn guards(guards: &[Condition]) -> String {
-    guards.iter().map(|guard| format!("if {} ", condition(guard))).collect()
+    guards.iter().flat_map(|guard| ["if ".to_owned(), condition(guard), " ".to_owned()]).collect()
 }
 
 fn text(text: &Text) -> String {
@@ -105,13 +105,11 @@ fn value(of: &Value, pack: &Pack, indent: usize) -> String {
 
 fn object(of: &Object, pack: &Pack, indent: usize) -> String {
     let pad = " ".repeat(indent);
-    of.members
-        .iter()
-        .map(|member| {
-            let choice = member.choice.map(|n| format!("#{n} ")).unwrap_or_default();
-            format!("{pad}{}{choice}{}: {}", guards(&member.guards), member.name, value(&member.value, pack, indent))
-        })
-        .collect()
+    let line = |member: &Member| {
+        let choice = member.choice.map(|n| format!("#{n} ")).unwrap_or_default();
+        format!("{pad}{}{choice}{}: {}", guards(&member.guards), member.name, value(&member.value, pack, indent))
+    };
+    of.members.iter().map(line).collect::<Vec<_>>().concat()
 }
 
 /// The tree of the mapping of this name.
@@ -139,4 +137,79 @@ fn observation_of_the_reference() {
 #[test]
 fn condition_of_the_reference() {
     insta::assert_snapshot!(tree(examples::OMOP, "condition"));
+}
+
+#[test]
+fn forms_of_values() {
+    insta::assert_snapshot!(lines(
+        "Patient",
+        r#"active: $a or $b or true
+language: $site.oid
+_birthDate: {extension: [{url: 'http://x.y/z', valueString: "{{site.oid}}-{{upper b}}"}]}
+birthDate: "{{y}}-{{m}}"
+implicitRules: mrn
+maritalStatus: $m or v3-MaritalStatus#M "Married"
+identifier: $ids
+name:
+  - text: $$money
+    given: $given or $others.list
+  - $if a > 1 and not (b in ('x', 'it''s') or c is null):
+      $if d: {family: $f}
+      text: 'O''Brien "{{n}}"'
+telecom:
+  - $each phones.all:
+      value: $value
+      use: $../kind
+extension:
+  - {url: 'http://x.y/a', valueQuantity: {value: $q, unit: x}}
+$if e = 'on':
+  extension:
+    - {url: 'http://x.y/b', valueBoolean: true}
+$if f <> 1.5:
+  gender: male
+$if not f <> 1.5:
+  gender: female
+text: {status: generated, div: "<div xmlns=\"http://www.w3.org/1999/xhtml\">{{n}}</div>"}
+contained: [{resourceType: Organization, id: org, name: $o}]
+managingOrganization: {reference: '#org', display: "{{o}} & co"}
+photo: [{url: Binary/1}]
+deceasedBoolean: $dead
+deceasedDateTime: $died"#
+    ));
+}
+
+#[test]
+fn references_repeat_the_id_of_their_target() {
+    let target = "table: t\nkey: [a, b]\nresource: {resourceType: Organization, id: \"o-{{a}}{{#if b}}-{{upper b}}{{/if}}\", active: true}";
+    let hashed =
+        "table: t\nkey: [a, b]\nresource: {resourceType: Practitioner, id: \"{{uuid 'P' a b}}\", active: true}";
+    let own = mapping(
+        "Patient",
+        "managingOrganization: {$ref: \"organization(x, 'lit')\", display: $d}\n\
+         generalPractitioner:\n  - practitioner(p.q, site.org)\n  - $each docs:\n      $ref: practitioner(../p, d)\n\
+         name: [{text: \"see {{ref 'organization' x y}}\"}]",
+    );
+    insta::assert_snapshot!(tree(
+        &[("mappings/x.yaml", &own), ("mappings/organization.yaml", target), ("mappings/practitioner.yaml", hashed),],
+        "x"
+    ));
+}
+
+#[test]
+fn fragments_take_any_argument() {
+    let fragment = "type: Extension\nparams: {v: string, w: Coding, c: string}\nvalue:\n  url: http://x.y/f\n  extension:\n    - {url: v, valueString: $v or none}\n    - {url: t, valueString: \"<{{v}}>\"}\n    - {url: w, valueCoding: $w}\n    - {url: m, valueCode: $v via m}\n    - $if c is not null:\n        {url: c, valueString: $c}\n";
+    let own = mapping(
+        "Patient",
+        "extension:\n  - $use f: {v: $a, c: $b}\n  - $use f: {v: text, w: loinc#1-8}\n  - $use f: {v: \"{{a}}!\"}\n  - $use f:\n  - $use f: {v: $a or $b, w: {system: loinc, code: $x}, c: yes}",
+    );
+    let checked = check_files(&[
+        ("mappings/x.yaml", &own),
+        ("mappings/fragments/f.yaml", fragment),
+        ("mappings/codes/m.csv", "source,code\na,b\n"),
+    ]);
+    // A constant or template cannot go through a map.
+    insta::assert_snapshot!(messages(&checked));
+    let without_map = fragment.replace("    - {url: m, valueCode: $v via m}\n", "");
+    let own = own.replace("v: $a or $b, w", "w").replace("$use f: {v: \"{{a}}!\"}", "$use f: {v: $d, w: $j}");
+    insta::assert_snapshot!(tree(&[("mappings/x.yaml", &own), ("mappings/fragments/f.yaml", &without_map)], "x"));
 }

@@ -37,7 +37,7 @@ impl Names for Plain {
 }
 
 fn column(column: &ColumnRef) -> String {
-    let json: String = column.json.iter().map(|step| format!(".{step}")).collect();
+    let json: String = column.json.iter().flat_map(|step| [".", step]).collect();
     format!("{}{}{json}", "../".repeat(column.up.into()), column.name)
 }
 

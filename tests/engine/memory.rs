@@ -1,0 +1,84 @@
+//! Memory of the real binary does not follow the number of rows, nor the number of items below one of them.
+
+use std::path::Path;
+
+use crate::support::database::Database;
+use crate::support::pack::{export_command, runtime, watch, write};
+
+const SCHEMA: &str = "create table t (id int primary key, v text);
+    create table items (t int not null, n int not null, v text);";
+const FLAT: &str = "table: t\nkey: id\npatient: none\nresource:\n  resourceType: Basic\n  id: \"b-{{id}}\"\n  \
+                    code: {text: $v}\n";
+const LISTED: &str = "table: t\nkey: id\nlists: {items: {table: items, parent: t, order: n}}\nresource:\n  \
+                      resourceType: Patient\n  id: \"p-{{id}}\"\n  contact:\n    - $each items:\n        \
+                      name: {text: $v}\n";
+
+/// Most memory held (KiB) by an export of `mapping` over what `fill` puts into the tables, and the lines it wrote.
+fn peak(mapping: &str, fill: &str) -> (u64, usize, u64) {
+    let runtime = runtime();
+    let database = runtime.block_on(async {
+        let database = Database::with_options("").await;
+        let client = database.client().await;
+        client.batch_execute(SCHEMA).await.expect("a schema");
+        client.batch_execute(fill).await.expect("rows");
+        database
+    });
+    let home = tempfile::tempdir().expect("a directory");
+    write(home.path(), &[("mappings/m.yaml", mapping)]);
+    let out = home.path().join("out");
+    let child = export_command(home.path(), database.dsn(), &out).args(["--workers", "1"]).spawn().expect("it starts");
+    let (code, told, peak) = watch(child);
+    assert_eq!(code, Some(0), "{told}");
+    let (lines, bytes) = written(&out);
+    (peak, lines, bytes)
+}
+
+fn written(out: &Path) -> (usize, u64) {
+    let manifest = std::fs::read(out.join("manifest.json")).expect("a manifest");
+    let manifest: serde_json::Value = serde_json::from_slice(&manifest).expect("JSON");
+    let sum = |key: &str| {
+        manifest["output"].as_array().expect("files").iter().map(|file| file[key].as_u64()).sum::<Option<u64>>()
+    };
+    (sum("count").expect("counts") as usize, sum("fileSize").expect("sizes"))
+}
+
+fn grows(mapping: &str, small: &str, large: &str) -> u64 {
+    let (before, _, few) = peak(mapping, small);
+    let (after, _, many) = peak(mapping, large);
+    assert!(many > 5 * few, "the large export is not large: {few} and {many} bytes");
+    println!("{before} KiB for {few} bytes, {after} KiB for {many} bytes");
+    after.saturating_sub(before)
+}
+
+fn rows(count: u32) -> String {
+    format!("insert into t select i, 'row ' || i from generate_series(1, {count}) i; analyze t")
+}
+
+fn items(count: u32) -> String {
+    format!(
+        "insert into t values (1, 'x'), (2, 'y'); insert into items values (2, 1, 'z');
+         insert into items select 1, i, 'item ' || i from generate_series(1, {count}) i; analyze items"
+    )
+}
+
+/// Growth allowed, in KiB.
+const ALLOWED: u64 = 16 * 1024;
+
+#[test]
+fn a_flat_export_takes_no_memory_for_its_rows() {
+    let grown = grows(FLAT, &rows(10_000), &rows(100_000));
+    assert!(grown <= ALLOWED, "it grew by {grown} KiB");
+}
+
+#[test]
+fn a_list_takes_no_memory_for_its_items() {
+    let grown = grows(LISTED, &items(10_000), &items(1_000_000));
+    assert!(grown <= ALLOWED, "it grew by {grown} KiB");
+}
+
+#[test]
+#[ignore = "long"]
+fn soak_a_flat_export_of_a_million_rows() {
+    let grown = grows(FLAT, &rows(100_000), &rows(1_000_000));
+    assert!(grown <= ALLOWED, "it grew by {grown} KiB");
+}

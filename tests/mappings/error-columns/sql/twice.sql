@@ -1,0 +1,1 @@
+select id, last as id, first from patients

@@ -1,0 +1,1 @@
+create table labs (id int primary key, charttime timestamp);

@@ -1,0 +1,1 @@
+select id, charttime from labs

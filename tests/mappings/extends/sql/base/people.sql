@@ -1,0 +1,1 @@
+select id, last, sex, marital from people

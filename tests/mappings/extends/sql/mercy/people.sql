@@ -1,0 +1,1 @@
+select id, upper(last) as last, sex, marital from people where id > 1

@@ -1,0 +1,3 @@
+create table t (id int primary key, code text, txt text, n double precision, day text);
+insert into t values
+    (1, 'c', 'x', 1.5, '2026-01-01'), (3, 'c', null, null, ' '), (4, null, 'x', 1, '2026'), (5, null, null, 1, null);

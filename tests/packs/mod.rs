@@ -1,0 +1,7 @@
+//! The shipped pack against real data.
+
+mod compare;
+mod differences;
+mod requests;
+mod store;
+mod synthea;

@@ -1,0 +1,178 @@
+//! What an export is asked for, with the shipped pack: types, times, patients, files.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Read as _;
+
+use sha2::{Digest as _, Sha256};
+
+use super::store::{Exported, decoded, demo, export, lines, smelt};
+
+fn sorted(exported: &Exported, name: &str) -> BTreeSet<String> {
+    exported.lines(name).into_iter().collect()
+}
+
+#[tokio::test]
+async fn one_worker_writes_the_same_files_again() {
+    let database = demo().await;
+    let again = || export(database, &["--workers", "1", "--type", "CarePlan,ImagingStudy", "--type", "Patient"]);
+    let (one, two) = (again(), again());
+    assert_eq!(one.types(), ["Patient", "CarePlan", "ImagingStudy"], "these and no others");
+    assert_eq!(one.output().len(), 3);
+    for ((name, left), (_, right)) in one.output().iter().zip(two.output()) {
+        assert!(fs::read(left).expect("a file") == fs::read(right).expect("a file"), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn an_export_of_a_patient_is_their_compartment() {
+    let database = demo().await;
+    let client = database.client().await;
+    let sql = "select patient::text from synthea.observations group by 1 order by count(*), 1 offset 60 limit 2";
+    let ids: Vec<String> = client.query(sql, &[]).await.expect("ids").iter().map(|row| row.get(0)).collect();
+    let theirs = format!("Patient/{}", ids[0]);
+    let exported = export(database, &["--patient", &ids[0]]);
+
+    // A Provenance names what it is about, not the patient; so the targets say whose it is.
+    let visits: BTreeSet<String> =
+        exported.resources("Encounter").iter().map(|visit| visit["id"].to_string()).collect();
+    for record in exported.resources("Provenance") {
+        let visit = record["target"][0]["reference"].to_string().replace("Encounter/", "");
+        assert!(visits.contains(&visit), "{record}");
+    }
+    for name in exported.types().iter().filter(|name| *name != "Provenance" && *name != "Patient") {
+        for line in exported.lines(name) {
+            let named: Vec<&str> = line.split("\"Patient/").skip(1).filter_map(|rest| rest.get(..36)).collect();
+            assert!(!named.is_empty() && named.iter().all(|id| *id == ids[0]), "{line}");
+        }
+    }
+    for outside in ["Group", "Organization", "Practitioner", "Location", "Medication"] {
+        assert_eq!(exported.lines(outside), [""; 0], "{outside} is not a patient's own");
+    }
+    // What belongs to the patient in a whole export is all there.
+    let types = "Condition,CareTeam,Coverage,Procedure,Encounter";
+    let whole = export(database, &["--type", types]);
+    for name in types.split(',') {
+        let wanted: BTreeSet<String> =
+            whole.lines(name).into_iter().filter(|line| line.contains(&format!("\"{theirs}\""))).collect();
+        assert!(!wanted.is_empty() && sorted(&exported, name) == wanted, "{name}");
+    }
+    let both = export(database, &["--type", "Patient", "--patient", &format!("Patient/{},{}", ids[0], ids[1])]);
+    let found: BTreeSet<String> = both.resources("Patient").iter().map(|one| one["id"].to_string()).collect();
+    assert_eq!(found, ids.iter().map(|id| format!("\"{id}\"")).collect());
+}
+
+#[tokio::test]
+async fn since_and_until_are_exclusive_and_together_lose_nothing() {
+    let database = demo().await;
+    let client = database.client().await;
+    client.batch_execute("set search_path = synthea; set time zone 'UTC'").await.expect("settings");
+    // A condition's own time, and the later one of a procedure and its visit.
+    let cases = [
+        ("Condition", "select updated_at as at from conditions"),
+        (
+            "Procedure",
+            "select greatest(p.updated_at, e.updated_at) as at from procedures p join encounters e on e.id = p.encounter",
+        ),
+    ];
+    let whole = export(database, &["--type", "Condition,Procedure"]);
+    for (name, rows) in cases {
+        let sql = format!(
+            "with r as ({rows}), m as (select percentile_disc(0.9) within group (order by at) as at from r) \
+             select to_char(m.at, 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), \
+                    to_char(m.at - interval '1 microsecond', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), \
+                    count(*) filter (where r.at > m.at), count(*) filter (where r.at = m.at), \
+                    count(*) filter (where r.at < m.at) from r, m group by m.at"
+        );
+        let row = client.query_one(&sql, &[]).await.expect("counts");
+        let (at, before): (String, String) = (row.get(0), row.get(1));
+        let (later, same, earlier): (i64, i64, i64) = (row.get(2), row.get(3), row.get(4));
+        assert!(later > 0 && same > 0 && earlier > 0);
+        let part = |args: &[&str]| sorted(&export(database, &[&["--type", name], args].concat()), name);
+        let since = part(&["--since", &at]);
+        let until = part(&["--until", &at]);
+        assert_eq!(
+            (since.len() as i64, until.len() as i64),
+            (later, earlier),
+            "{name}: a row at the bound is in neither"
+        );
+        let from = part(&["--since", &before]);
+        assert_eq!(from.len() as i64, later + same, "{name}");
+        assert!(from.is_disjoint(&until), "{name}");
+        assert!(&from | &until == sorted(&whole, name), "{name}: the parts are the whole");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_meant_is_refused() {
+    let database = demo().await;
+    let home = tempfile::tempdir().expect("a directory");
+    let out = home.path().join("out");
+    for (args, want) in [
+        (&["--type", "Goal"][..], "`_type` names `Goal`"),
+        (&["--type", ""], "`_type` is given but empty"),
+        (&["--type", " , "], "`_type` is given but empty"),
+        (&["--patient", ""], "`patient` is given but empty"),
+        (&["--patient", "a/b"], "`patient` number 1"),
+        (&["--patient", "00000000-0000-0000-0000-000000000000"], "no such patient"),
+        (&["--since", ""], "`_since` is not an instant"),
+        (&["--since", "yesterday"], "`_since` is not an instant"),
+        (&["--since", "2020-01-02", "--until", "2020-01-02"], "`_until` is not after `_since`"),
+        (&["--file-size", "1KiB"], "--file-size"),
+        (&["--workers", "0"], "--workers"),
+        (&["--gzip", "--zstd"], "cannot be used with"),
+    ] {
+        let output = smelt(database, "export", &[&["--out", &out.display().to_string()], args].concat());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
+        assert!(said.contains(want), "{args:?}: {said}");
+        let left = out.read_dir().map_or(0, Iterator::count);
+        assert_eq!(left, 0, "{args:?} leaves nothing behind");
+    }
+    let taken = export(database, &["--type", "Group"]);
+    let output = smelt(database, "export", &["--out", &taken.path().display().to_string(), "--type", "Patient"]);
+    assert_eq!(output.status.code(), Some(2), "a finished export is not overwritten");
+    assert_eq!(taken.lines("Group").len(), 5);
+}
+
+#[tokio::test]
+async fn compressed_and_rolled_files_hold_the_same_bytes() {
+    let database = demo().await;
+    let encounters = |args: &[&str]| export(database, &[&["--type", "Encounter", "--workers", "1"], args].concat());
+    let bytes = |exported: &Exported| {
+        let mut bytes = Vec::new();
+        for (_, path) in exported.output() {
+            decoded(&path).read_to_end(&mut bytes).expect("a readable file");
+        }
+        bytes
+    };
+    let plain = bytes(&encounters(&[]));
+    assert_eq!(plain.iter().filter(|byte| **byte == b'\n').count(), 7578);
+    for (args, ending, encoding) in [
+        (&["--gzip"][..], "ndjson.gz", Some("gzip")),
+        (&["--zstd", "--file-size", "1MiB"], "ndjson.zst", Some("zstd")),
+        (&["--file-size", "1MiB"], "ndjson", None),
+    ] {
+        let exported = encounters(args);
+        assert!(bytes(&exported) == plain, "{args:?}");
+        let items = exported.manifest["output"].as_array().expect("a list");
+        assert_eq!(items.len() > 1, args.contains(&"--file-size"), "{args:?}");
+        for (number, (item, (_, path))) in items.iter().zip(exported.output()).enumerate() {
+            let name = path.file_name().and_then(|name| name.to_str());
+            assert_eq!(name, Some(format!("Encounter.{:04}.{ending}", number + 1).as_str()));
+            let stored = fs::read(&path).expect("a file");
+            let size = item["fileSize"].as_u64().expect("a size");
+            let extension = &item["extension"];
+            assert_eq!(extension["storedSize"].as_u64(), Some(stored.len() as u64));
+            assert_eq!(extension["contentEncoding"].as_str(), encoding);
+            let digest: String = Sha256::digest(&stored).iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(extension["sha256"], digest.as_str());
+            assert_eq!(item["count"].as_u64(), Some(lines(&path).len() as u64));
+            if args.contains(&"--file-size") {
+                // It is closed after the batch that fills it.
+                assert!(size < (1 << 20) + (1 << 18), "{size}");
+                assert!(number + 1 == items.len() || size >= 1 << 20, "{size}");
+            }
+        }
+    }
+}
