@@ -120,6 +120,8 @@ const TORTURE: &[(&str, &str)] = torture![
     "patient.yaml",
     "observation.yaml",
     "practitioner-role.yaml",
+    "provenance.yaml",
+    "value-set.yaml",
     "codes/kind.csv",
     "codes/marital.csv",
     "codes/language.csv",
@@ -241,6 +243,14 @@ const COLUMNS: &[(&str, &[&str])] = &[
         &["key integer", "from_on date", "to_on date", "json_codes json", "opens time", "reason text", "labels text[]"],
     ),
     ("practitioner-role/days", &["role integer", "day text", "all_day boolean", "opens time"]),
+    (
+        "provenance",
+        &["id integer", "site text", "patient integer", "recorded timestamptz", "kind text", "who text", "what text"],
+    ),
+    ("provenance/agents", &["provenance integer", "n integer", "role text", "who text"]),
+    ("value-set", &["id integer", "name text", "locked date", "version text", "expanded timestamptz"]),
+    ("value-set/systems", &["value_set integer", "n integer", "system text", "property text", "display text"]),
+    ("value-set/systems/concepts", &["system integer", "code text", "display text"]),
 ];
 
 #[test]

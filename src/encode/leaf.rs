@@ -60,7 +60,7 @@ impl Leaves {
     ) -> Result<(), Invalid> {
         match writer {
             Writer::String if kind.is_text() => text::string(text_of(kind, field), out),
-            Writer::Json => document(kind, field, out),
+            Writer::Json | Writer::JsonList => document(kind, field, writer == Writer::JsonList, out),
             Writer::Array(of) => self.array(kind, of, field, out),
             _ => {
                 let quoted = quoted || is_string(writer);
@@ -113,7 +113,7 @@ impl Leaves {
             Writer::TimestampTz => self.zone.instant(field, out)?,
             Writer::Uuid => text::uuid(field, out)?,
             Writer::Base64 => text::base64(field, out)?,
-            Writer::Json => document(kind, field, out)?,
+            Writer::Json | Writer::JsonList => document(kind, field, writer == Writer::JsonList, out)?,
             Writer::Array(of) => self.array(kind, of, field, out)?,
             Writer::String | Writer::Checked(..) => return Err(Invalid),
         }
@@ -198,10 +198,10 @@ pub(super) fn text_of<'a>(kind: &PgKind, field: &'a [u8]) -> &'a [u8] {
     if *kind == PgKind::Char { text::trim_padding(field) } else { field }
 }
 
-/// Appends a json document; only objects and lists are FHIR.
-fn document(kind: &PgKind, field: &[u8], out: &mut Vec<u8>) -> Result<(), Invalid> {
+/// Appends a json document, which must be a list or an object as FHIR has it at the place.
+fn document(kind: &PgKind, field: &[u8], list: bool, out: &mut Vec<u8>) -> Result<(), Invalid> {
     let document = document_of(kind, field)?;
-    if !matches!(text::trim(document), [b'{' | b'[', ..]) {
+    if text::trim(document).first() != Some(if list { &b'[' } else { &b'{' }) {
         return Err(Invalid);
     }
     text::json(document, out)
@@ -337,6 +337,9 @@ mod tests {
             ("bytea", "\\x00ff", Writer::Base64, false, r#""AP8=""#),
             ("jsonb", r#"{"a": [1, "x y"]}"#, Writer::Json, false, r#"{"a":[1,"x y"]}"#),
             ("json", " 12", Writer::Json, false, "invalid"),
+            ("json", "[1]", Writer::Json, false, "invalid"),
+            ("json", "[ 1 ]", Writer::JsonList, false, "[1]"),
+            ("json", "{}", Writer::JsonList, false, "invalid"),
             ("text[]", r#"{a,NULL," ","b c"}"#, Writer::Array(ArrayOf::String), false, r#""a","b c""#),
             ("integer[]", "{1,2}", Writer::Array(ArrayOf::BigInt(true)), false, r#""1","2""#),
             ("integer[]", "{1,2}", Writer::Array(ArrayOf::BigInt(false)), false, "1,2"),

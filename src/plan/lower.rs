@@ -425,7 +425,7 @@ impl<'a> Lower<'a> {
     }
 
     fn way(&mut self, leaf: &Leaf, way: Way) {
-        let array = leaf.list && !matches!(&way, Way::Put(_, Choice { writer: Writer::Json, .. }, _));
+        let array = leaf.list && !matches!(&way, Way::Put(_, Choice { writer: Writer::JsonList, .. }, _));
         if array {
             self.emit.literal(b"[");
         }

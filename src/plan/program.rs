@@ -363,8 +363,10 @@ pub enum Writer {
     Uuid,
     /// `bytea` → base64 JSON string.
     Base64,
-    /// `json`/`jsonb` → as it is, white space outside strings removed; must be an object or (for lists) an array.
+    /// `json`/`jsonb` → as it is, white space outside strings removed; must be an object.
     Json,
+    /// The same where it stands for a whole list; must be an array.
+    JsonList,
     /// Each element of a one-dimensional array, by the writer of the element's kind, with commas between.
     Array(ArrayOf),
 }

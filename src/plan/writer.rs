@@ -55,7 +55,7 @@ pub(super) fn choose(kind: &PgKind, fhir_type: &str, used: Use) -> Result<Choice
         return if is_primitive(fhir_type) && !used.list {
             Err(Misfit::Type("name the field of the json document: `$column.field`"))
         } else {
-            Ok(plain(Writer::Json))
+            Ok(plain(if used.list { Writer::JsonList } else { Writer::Json }))
         };
     }
     if used.list {
