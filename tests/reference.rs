@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use smelt::fixture::{Json, Written, batches, write};
-use smelt::mapping::tree::Pack;
 use smelt::plan::compile::compile;
 
 use crate::support::generate::Generator;
