@@ -47,7 +47,7 @@ impl Reference<'_> {
     pub(super) fn leaf(&self, leaf: &Leaf, scopes: &[Scope<'_>]) -> Option<Made> {
         let wrapped = |value: Value| Made::Value(if leaf.list { Value::List(vec![value]) } else { value });
         match &leaf.expr {
-            Expr::Constant(json) => Some(wrapped(Value::of_json(Json::parse(json).unwrap()))),
+            Expr::Constant(json) => Some(wrapped(self.constant(json))),
             Expr::Text(text) => match self.text(text, scopes)? {
                 // Blank text is NULL, everywhere.
                 Ok(text) if syntax::is_blank(&text) => None,
@@ -65,9 +65,15 @@ impl Reference<'_> {
                         return made;
                     }
                 }
-                expr.fallback.as_ref().map(|json| wrapped(Value::of_json(Json::parse(json).unwrap())))
+                expr.fallback.as_ref().map(|json| wrapped(self.constant(json)))
             }
         }
+    }
+
+    fn constant(&self, json: &str) -> Value {
+        let key = json.as_ptr() as usize;
+        let mut known = self.constants.borrow_mut();
+        known.entry(key).or_insert_with(|| Value::of_json(Json::parse(json).unwrap())).clone()
     }
 
     /// `policy.invalid`: reject the resource, or omit the value.

@@ -30,6 +30,8 @@ pub(crate) struct Reference<'a> {
     columns: HashMap<String, HashMap<String, usize>>,
     zone: TimeZone,
     templates: RefCell<text::Templates>,
+    /// Constants read before, by their place.
+    constants: RefCell<HashMap<usize, Value>>,
     /// A part was dropped under `missing: reject`.
     rejected: Flag<bool>,
 }
@@ -73,6 +75,7 @@ impl<'a> Reference<'a> {
             columns: columns.collect(),
             zone: TimeZone::get(zone).unwrap(),
             templates: RefCell::default(),
+            constants: RefCell::default(),
             rejected: Flag::new(false),
         }
     }
@@ -262,14 +265,13 @@ impl<'m, 'a, 'r> Members<'m, 'a, 'r> {
         Self { reference, object, scopes, known: vec![None; object.members.len()] }
     }
 
-    fn get(&mut self, at: usize) -> Option<(bool, Value)> {
-        let look = || self.reference.member(&self.object.members[at], self.scopes);
-        self.known[at].get_or_insert_with(look).clone()
+    fn look(&mut self, at: usize) -> &mut Option<(bool, Value)> {
+        self.known[at].get_or_insert_with(|| self.reference.member(&self.object.members[at], self.scopes))
     }
 
     /// Some of these members is not empty.
     fn any(&mut self, of: impl Fn(&Member) -> bool) -> bool {
-        (0..self.known.len()).any(|at| of(&self.object.members[at]) && self.get(at).is_some())
+        (0..self.known.len()).any(|at| of(&self.object.members[at]) && self.look(at).is_some())
     }
 
     /// The members that are written: element, JSON name, value. Of a choice the first in file order.
@@ -280,7 +282,7 @@ impl<'m, 'a, 'r> Members<'m, 'a, 'r> {
             if member.choice.is_some_and(|choice| chosen.contains(&choice)) {
                 continue;
             }
-            if let Some((underscore, value)) = self.get(at) {
+            if let Some((underscore, value)) = self.look(at).take() {
                 chosen.extend(member.choice);
                 let name = if underscore { format!("_{}", member.name) } else { member.name.clone() };
                 written.push((member.element.as_str(), name, value));
