@@ -1,11 +1,7 @@
 //! One binary for all integration tests; the list below is the table of contents.
 
-#![expect(
-    clippy::expect_used,
-    clippy::panic,
-    unreachable_pub,
-    reason = "helpers fail as tests do, and are for all of them"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(unreachable_pub, reason = "helpers are public to all tests")]
 
 mod cli;
 mod docs;

@@ -26,12 +26,14 @@ const LONG_FILES: &[(&str, &str)] = &[
     ("src/mapping/syntax/template/walk.rs", "one walk over a parsed template"),
     ("src/mapping/tree.rs", "the whole language as one type, read from top to bottom"),
     ("src/mapping/yaml.rs", "the subset of YAML and what is refused, with its tests"),
-    ("src/plan/columns.rs", "which kinds of column fit which FHIR type, one table"),
+    ("src/plan/columns.rs", "where a name is found, and the streams it is read from"),
     ("src/plan/lower.rs", "one walk over the tree, an arm per form"),
     ("src/plan/program.rs", "every op with its contract, read from top to bottom"),
     ("src/row/value.rs", "one reader per kind of column, with its tests"),
     ("src/sink/local.rs", "a file's life from hidden to committed, with its tests"),
     ("src/source/target.rs", "every connection setting in libpq's order"),
+    ("tests/docs.rs", "what is held about the book, one test after the other"),
+    ("tests/support/generate.rs", "one generator per kind of column"),
 ];
 
 #[test]

@@ -46,7 +46,6 @@ fn grows(mapping: &str, small: &str, large: &str) -> u64 {
     let (before, _, few) = peak(mapping, small);
     let (after, _, many) = peak(mapping, large);
     assert!(many > 5 * few, "the large export is not large: {few} and {many} bytes");
-    println!("{before} KiB for {few} bytes, {after} KiB for {many} bytes");
     after.saturating_sub(before)
 }
 

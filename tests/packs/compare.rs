@@ -228,7 +228,6 @@ fn key(name: &str, resource: &Value, names: &Names) -> String {
         "Medication" => vec![at("/code/coding/0/code")],
         "MedicationRequest" => vec![to("/encounter/reference"), drug(), second("/authoredOn")],
         "MedicationAdministration" => vec![to("/context/reference"), drug(), second("/effectiveDateTime")],
-        // The plan that names the team is paired by id.
         "CareTeam" => {
             vec![
                 to("/encounter/reference"),
