@@ -147,9 +147,9 @@ impl Assembler {
         self.op(Op::Open(lit))
     }
 
-    pub(super) fn close(&mut self, closer: &str, required: Option<u16>, reject: bool) -> &mut Self {
+    pub(super) fn close(&mut self, closer: &str) -> &mut Self {
         let closer = self.lit(closer);
-        self.op(Op::Close { closer, required, reject })
+        self.op(Op::Close { closer, live: true })
     }
 
     pub(super) fn here(&self) -> u32 {

@@ -79,8 +79,10 @@ enum Phase {
 struct Part {
     mark: Mark,
     live: bool,
-    /// An element it requires was missing: it is taken back in any case.
-    doomed: bool,
+    /// An element that it requires is missing: its site, and whether that rejects the resource.
+    lacks: Option<(u16, bool)>,
+    /// The site of a value in it that cannot be written.
+    invalid: Option<u16>,
 }
 
 /// Why the ops stopped.
@@ -200,15 +202,19 @@ impl Encoder {
                 Op::Literal(lit) => out.bytes.extend_from_slice(literal(lit)),
                 Op::Put { from, writer, quoted, site } => {
                     let Some((kind, field)) = self.rows.get(self.scope, from) else { return Stop::Reject(site) };
-                    if let Err(Invalid) = self.leaves.json(kind, writer, quoted, field, &mut out.bytes) {
-                        return Stop::Reject(site);
+                    if let Err(Invalid) = self.leaves.json(kind, writer, quoted, field, &mut out.bytes)
+                        && let Some(stop) = self.invalid(site)
+                    {
+                        return stop;
                     }
                     self.count_adjusted(site);
                 }
                 Op::Map { up, lookup } => {
                     let done = self.rows.write_found(self.scope, up, lookup, &mut self.leaves, &mut out.bytes);
-                    if let Err(site) = done {
-                        return Stop::Reject(site);
+                    if let Err(site) = done
+                        && let Some(stop) = self.invalid(site)
+                    {
+                        return stop;
                     }
                 }
                 Op::Text { text, site } => {
@@ -220,8 +226,10 @@ impl Encoder {
                     } else {
                         program_text.json(rows, self.scope, leaves, bytes)
                     };
-                    if let Err(Invalid) = done {
-                        return Stop::Reject(site);
+                    if let Err(Invalid) = done
+                        && let Some(stop) = self.invalid(site)
+                    {
+                        return stop;
                     }
                     self.count_adjusted(site);
                 }
@@ -240,26 +248,32 @@ impl Encoder {
                 Op::Reject { site } => return Stop::Reject(site),
                 Op::Trim(closer) => out.close(literal(closer)),
                 Op::Open(opener) => {
-                    self.opens.push(Part { mark: out.mark(), live: false, doomed: false });
+                    self.opens.push(Part { mark: out.mark(), live: false, lacks: None, invalid: None });
                     out.bytes.extend_from_slice(literal(opener));
                 }
                 Op::Live => self.enliven(),
-                Op::Close { closer, required, reject } => {
+                Op::Lack { site, reject } => match self.opens.last_mut() {
+                    Some(part) => part.lacks = part.lacks.or(Some((site, reject))),
+                    None => return Stop::Reject(site),
+                },
+                Op::Close { closer, live } => {
                     let Some(part) = self.opens.pop() else { continue };
-                    self.kept = part.live && !part.doomed;
-                    if self.kept {
-                        out.close(literal(closer));
-                        self.enliven();
+                    self.kept = part.live && part.lacks.is_none();
+                    if !self.kept {
+                        out.back_to(part.mark);
+                        match part.lacks.filter(|_| part.live) {
+                            Some((site, true)) => return Stop::Reject(site),
+                            Some((site, false)) => self.counts.at(site).dropped += 1,
+                            None => {}
+                        }
                         continue;
                     }
-                    out.back_to(part.mark);
-                    match (required, self.opens.last_mut()) {
-                        (None, _) => {}
-                        (Some(site), Some(around)) if !reject => {
-                            around.doomed = true;
-                            self.counts.at(site).dropped += 1;
-                        }
-                        (Some(site), _) => return Stop::Reject(site),
+                    out.close(literal(closer));
+                    if let Some(stop) = part.invalid.and_then(|site| self.invalid(site)) {
+                        return stop;
+                    }
+                    if live {
+                        self.enliven();
                     }
                 }
                 Op::Each { scope, end } => {
@@ -296,6 +310,14 @@ impl Encoder {
                 Op::End => return Stop::End,
             }
         }
+    }
+
+    /// A value cannot be written: that rejects the resource unless a part around it is taken back.
+    #[cold]
+    fn invalid(&mut self, site: u16) -> Option<Stop> {
+        let Some(part) = self.opens.last_mut() else { return Some(Stop::Reject(site)) };
+        part.invalid = part.invalid.or(Some(site));
+        None
     }
 
     /// The part being written is worth keeping.

@@ -3,8 +3,8 @@
 use std::sync::OnceLock;
 
 use handlebars::{
-    BlockContext, Context, Handlebars, Helper, HelperDef, JsonRender, RenderContext, RenderError, Renderable,
-    ScopedJson, StringOutput, html_escape, no_escape,
+    Context, Handlebars, Helper, HelperDef, JsonRender, RenderContext, RenderError, Renderable, ScopedJson,
+    StringOutput, html_escape, no_escape,
 };
 use serde_json::{Map, Value};
 
@@ -16,65 +16,31 @@ use crate::plan::program::Function;
 use crate::plan::program::{SlotRef, Writer};
 use crate::row::PgKind;
 
-/// The member of a row's context under which the context of the row inside it stands.
-const INNER: &str = "\u{1}row";
-
 /// A template and the columns it names.
 #[derive(Debug)]
 pub(super) struct Template {
     parsed: handlebars::Template,
     html: bool,
-    columns: Vec<Column>,
-    /// Scopes outward of the outermost column.
-    depth: u8,
-}
-
-#[derive(Debug)]
-struct Column {
-    /// Without `../`: the slot tells the row.
-    name: String,
-    slot: SlotRef,
-    writer: Writer,
+    /// Name in the context (`name`, `../name`), slot, writer.
+    columns: Vec<(String, SlotRef, Writer)>,
 }
 
 impl Template {
     pub(super) fn new(source: &str, columns: &[(String, SlotRef, Writer)], html: bool) -> Result<Self, EncodeError> {
         let parsed = handlebars::Template::compile(source)
             .map_err(|error| EncodeError::Template { reason: error.to_string() })?;
-        let columns: Vec<Column> = columns
-            .iter()
-            .map(|(name, slot, writer)| Column {
-                name: name.trim_start_matches("../").to_owned(),
-                slot: *slot,
-                writer: *writer,
-            })
-            .collect();
-        let depth = columns.iter().map(|column| column.slot.up).max().unwrap_or(0);
-        Ok(Self { parsed, html, columns, depth })
+        Ok(Self { parsed, html, columns: columns.to_vec() })
     }
 
     /// The text for the current row of a scope.
     pub(super) fn render(&self, rows: &Rows, scope: usize, leaves: &mut Leaves) -> Result<String, Invalid> {
-        let mut levels = vec![Map::new(); usize::from(self.depth) + 1];
-        for column in &self.columns {
-            let Some((kind, field)) = rows.present(scope, column.slot) else { continue };
-            let value = value(kind, column.writer, field, leaves)?;
-            if let Some(level) = levels.get_mut(usize::from(column.slot.up)) {
-                level.insert(column.name.clone(), value);
-            }
+        let mut members = Map::new();
+        for (name, slot, writer) in &self.columns {
+            let Some((kind, field)) = rows.present(scope, *slot) else { continue };
+            members.insert(name.clone(), value(kind, *writer, field, leaves)?);
         }
-        // Innermost row first; each becomes a member of the one around it, as `../` expects.
-        let context = levels.into_iter().reduce(|inner, mut outer| {
-            outer.insert(INNER.to_owned(), Value::Object(inner));
-            outer
-        });
-        let context = Context::from(Value::Object(context.unwrap_or_default()));
+        let context = Context::from(Value::Object(members));
         let mut state = RenderContext::new(None);
-        for level in 1..=usize::from(self.depth) {
-            let mut block = BlockContext::new();
-            *block.base_path_mut() = vec![INNER.to_owned(); level];
-            state.push_block(block);
-        }
         let mut rendered = StringOutput::new();
         // The error may quote the row, so it is not kept.
         self.parsed

@@ -223,14 +223,14 @@ fn with_list() -> Arc<Program> {
             asm.trim("},").op(Op::Live);
         });
     });
-    asm.close("],", None, false);
+    asm.close("],");
     asm.open("\"code\":[");
     asm.each(codes, |asm| {
         asm.when(0, |asm| {
             asm.put(own(0), Writer::String, site).write(",").op(Op::Live);
         });
     });
-    asm.close("],", None, false);
+    asm.close("],");
     asm.trim("}\n");
     asm.finish()
 }
@@ -287,9 +287,11 @@ fn with_required(reject: bool) -> Arc<Program> {
             asm.put(own(1), Writer::String, site).write(",").op(Op::Live);
         });
     });
-    asm.close("],", Some(site), reject);
+    asm.close("],");
+    let at = asm.here();
+    asm.op(Op::JumpIfKept { to: at + 2 }).op(Op::Lack { site, reject });
     asm.write("\"d\":\"e\",");
-    asm.close("},", None, false);
+    asm.close("},");
     let at = asm.here();
     asm.op(Op::JumpIfKept { to: at + 2 }).write("\"none\":true,");
     asm.write("\"z\":1,");
@@ -337,11 +339,11 @@ fn nested() -> Arc<Program> {
                     asm.put(SlotRef { up: 2, slot: 0 }, Writer::BigInt, site).write(",");
                     asm.trim("],").op(Op::Live);
                 });
-                asm.close("],", None, false);
-                asm.close("},", None, false);
+                asm.close("],");
+                asm.close("},");
             });
         });
-        asm.close("],", None, false);
+        asm.close("],");
     });
     asm.trim("}\n");
     asm.finish()
@@ -458,7 +460,7 @@ fn templates_reach_the_row_around_and_documents() {
     let list = asm.list(0, 1, 1, false, &["text", "text"]);
     asm.program.texts.push(TextProgram {
         parts: vec![TextPart::Render(
-            "{{#each ../address.lines}}{{this}},{{/each}} {{../name}}: {{name}}".to_owned(),
+            "{{#each @root.[../address].lines}}{{this}},{{/each}} {{@root.[../name]}}: {{@root.[name]}}".to_owned(),
             vec![
                 ("../address".to_owned(), outer(2), Writer::Json),
                 ("../name".to_owned(), outer(1), Writer::String),

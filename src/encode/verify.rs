@@ -145,11 +145,8 @@ impl Check<'_> {
                     jump(to)?;
                 }
                 Op::Jump { to } | Op::JumpIfKept { to } => jump(to)?,
-                Op::Drop { site } | Op::Reject { site } => self.site(site)?,
-                Op::Close { closer, required, .. } => {
-                    self.literal(closer)?;
-                    required.map_or(Ok(()), |site| self.site(site))?;
-                }
+                Op::Drop { site } | Op::Reject { site } | Op::Lack { site, .. } => self.site(site)?,
+                Op::Close { closer, .. } => self.literal(closer)?,
                 Op::Each { scope: inner, end } => {
                     let parent = self.program.scopes.get(usize::from(inner)).and_then(|inner| inner.parent);
                     hold(parent.map(usize::from) == Some(scope), "a scope is entered from the wrong place")?;

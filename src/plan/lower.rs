@@ -59,6 +59,17 @@ enum Way {
     Absent,
 }
 
+/// What an object stands in while its members are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// It is the resource.
+    Root,
+    /// It is known to be written.
+    Fixed,
+    /// It may be taken back.
+    Open,
+}
+
 /// What decides whether an object is written.
 struct Rule {
     /// The object says something: §2.7 rule 3.
@@ -152,7 +163,7 @@ impl<'a> Lower<'a> {
             }
         }
         self.emit.literal(b"{");
-        self.members(root, &self.mapping.resource_type.clone(), true);
+        self.members(root, &self.mapping.resource_type.clone(), Place::Root);
         self.emit.trim(0, b"}");
         self.emit.literal(b"\n");
     }
@@ -459,7 +470,12 @@ impl<'a> Lower<'a> {
 
     // ---- objects and lists ----------------------------------------------------------------------------------
 
-    fn members(&mut self, object: &Object, path: &str, root: bool) {
+    fn members(&mut self, object: &Object, path: &str, place: Place) {
+        let heads: Vec<&str> = heads(&object.type_path)
+            .iter()
+            .copied()
+            .filter(|head| object.members.iter().any(|member| member.element == *head))
+            .collect();
         let mut written = vec![false; object.members.len()];
         for at in 0..object.members.len() {
             if written[at] {
@@ -471,13 +487,23 @@ impl<'a> Lower<'a> {
                     (at..object.members.len()).filter(|n| object.members[*n].choice == Some(choice)).collect()
                 }
             };
+            // Whether one of these is there, the run alone knows: it looks behind the last of them.
+            let lack = self.lacks_at_run_time(object, &group, path);
             let mut ends = Vec::new();
             for (nth, member) in group.iter().enumerate() {
                 written[*member] = true;
-                let last = nth + 1 == group.len();
-                if let Some(end) = self.member(&object.members[*member], object, path, root, last) {
+                let last = nth + 1 == group.len() && lack.is_none();
+                let live = match place {
+                    Place::Open => heads.is_empty() || heads.contains(&object.members[*member].element.as_str()),
+                    Place::Root | Place::Fixed => false,
+                };
+                if let Some(end) = self.member(&object.members[*member], path, live, last) {
                     ends.push(end);
                 }
+            }
+            if let Some(site) = lack {
+                let reject = place == Place::Root || self.pack.project.policy.reject_missing;
+                let _ = self.emit.op(self.current, Op::Lack { site, reject });
             }
             if !ends.is_empty() {
                 self.emit.land(self.current, ends);
@@ -485,21 +511,33 @@ impl<'a> Lower<'a> {
         }
     }
 
-    /// Writes a member if it is present. Of a choice, gives the jump past the members that come after it.
-    fn member(&mut self, member: &Member, object: &Object, path: &str, root: bool, last: bool) -> Option<Patch> {
+    /// The site of an element FHIR requires that these members, all there are of it, may turn out not to write.
+    fn lacks_at_run_time(&mut self, object: &Object, group: &[usize], path: &str) -> Option<u16> {
+        let element = &object.members[*group.first()?].element;
+        let others = object.members.iter().filter(|member| member.element == *element).count() > group.len();
+        if others || !elements(&object.type_path).iter().any(|known| known.min > 0 && known.name == *element) {
+            return None;
+        }
+        let known: Vec<Known> = group
+            .iter()
+            .map(|at| self.member_known(&object.members[*at], &child_path(path, &object.members[*at])))
+            .collect();
+        let known = self.either(known);
+        (known.runtime && known.fixed != Presence::Always)
+            .then(|| self.emit.site("R206", &format!("{path}.{element}"), None))
+    }
+
+    /// Writes a member if it is present; with `live` it makes the open part around it worth keeping. Unless it is the
+    /// last that may stand for its element, gives the jump past those that come after it.
+    fn member(&mut self, member: &Member, path: &str, live: bool, last: bool) -> Option<Patch> {
         let path = child_path(path, member);
         let known = self.known(&member.value, &path);
         let guard = self.guard(&member.guards);
-        let required = elements(&object.type_path)
-            .iter()
-            .any(|element| element.min > 0 && element.name == member.element)
-            .then(|| self.emit.site("R206", &path, None));
         let end;
         if known.runtime {
             let mut skips: Vec<Patch> = self.emit.jump_unless(self.current, guard).into_iter().collect();
             let prefix = format!("\"{}\":", member.name);
-            let required = required.map(|site| (site, root));
-            skips.extend(self.runtime(&member.value, &path, prefix.as_bytes(), required));
+            skips.extend(self.runtime(&member.value, &path, prefix.as_bytes(), live));
             end = (!last).then(|| self.emit.op(self.current, Op::JumpIfKept { to: 0 }));
             // Beyond the jump: what was skipped was not kept.
             self.emit.land(self.current, skips);
@@ -613,7 +651,7 @@ impl<'a> Lower<'a> {
             Value::Leaf(_) => {}
             Value::Object(object) => {
                 self.emit.literal(b"{");
-                self.members(object, path, false);
+                self.members(object, path, Place::Fixed);
                 self.emit.trim(self.current, b"}");
             }
             Value::List(items) => {
@@ -634,7 +672,7 @@ impl<'a> Lower<'a> {
         let guard = self.guard(&item.guards);
         if known.runtime {
             let mut skips: Vec<Patch> = self.emit.jump_unless(self.current, guard).into_iter().collect();
-            skips.extend(self.runtime(value, path, b"", None));
+            skips.extend(self.runtime(value, path, b"", true));
             self.emit.land(self.current, skips);
             return;
         }
@@ -656,36 +694,31 @@ impl<'a> Lower<'a> {
 
     /// Writes a value that holds a list whose length only the run knows; it may take itself back. Gives the jumps that
     /// leave it out altogether.
-    fn runtime(&mut self, value: &Value, path: &str, prefix: &[u8], required: Option<(u16, bool)>) -> Vec<Patch> {
-        let (required, reject) = match required {
-            Some((site, root)) => (Some(site), root || self.pack.project.policy.reject_missing),
-            None => (None, false),
-        };
+    fn runtime(&mut self, value: &Value, path: &str, prefix: &[u8], live: bool) -> Vec<Patch> {
         let mut skips = Vec::new();
         match value {
             Value::Leaf(_) => {}
             Value::Object(object) => {
                 let rule = self.rule(object, path);
-                for (path, known) in &rule.required {
-                    if !known.runtime {
-                        let kept = rule.kept;
-                        let before = if kept.runtime { Presence::Always } else { kept.fixed };
-                        let site = self.emit.site("R206", path, None);
-                        skips.extend(self.emit.jump_unless(self.current, before));
-                        if let Some(missing) = self.emit.jump_unless(self.current, known.fixed) {
-                            let go_on = self.emit.jump(self.current);
-                            self.emit.land(self.current, [missing]);
-                            skips.extend(self.missing(site));
-                            self.emit.land(self.current, [go_on]);
-                        }
-                    }
+                if !rule.kept.runtime {
+                    skips.extend(self.emit.jump_unless(self.current, rule.kept.fixed));
                 }
                 let open = self.emit.pool(&[prefix, b"{"].concat());
                 let _ = self.emit.op(self.current, Op::Open(open));
                 self.live_if(rule.kept.fixed);
-                self.members(object, path, false);
+                for (path, known) in rule.required.iter().filter(|(_, known)| !known.runtime) {
+                    if let Some(missing) = self.emit.jump_unless(self.current, known.fixed) {
+                        let go_on = self.emit.jump(self.current);
+                        self.emit.land(self.current, [missing]);
+                        let (site, reject) =
+                            (self.emit.site("R206", path, None), self.pack.project.policy.reject_missing);
+                        let _ = self.emit.op(self.current, Op::Lack { site, reject });
+                        self.emit.land(self.current, [go_on]);
+                    }
+                }
+                self.members(object, path, Place::Open);
                 let closer = self.emit.pool(b"},");
-                let _ = self.emit.op(self.current, Op::Close { closer, required, reject });
+                let _ = self.emit.op(self.current, Op::Close { closer, live });
             }
             Value::List(items) => {
                 let known = self.known(value, path);
@@ -699,7 +732,7 @@ impl<'a> Lower<'a> {
                     }
                 }
                 let closer = self.emit.pool(b"],");
-                let _ = self.emit.op(self.current, Op::Close { closer, required, reject });
+                let _ = self.emit.op(self.current, Op::Close { closer, live });
             }
         }
         skips

@@ -290,16 +290,22 @@ pub enum Op {
     Open(Lit),
     /// Something was written that makes the innermost open part worth keeping.
     Live,
-    /// Closes the innermost open part: if it is not live, everything since its mark is taken back (and, with
-    /// `required`, that site is rejected or counted per `reject`); if it is, the last comma becomes `closer` and
-    /// the part around it is live.
+    /// The innermost open part lacks an element FHIR requires. When it is closed and live it is taken back and counted
+    /// at the site, or the resource is rejected. Outside every part the resource lacks it, and is rejected.
+    Lack {
+        /// The element.
+        site: u16,
+        /// Reject the resource rather than take back the part.
+        reject: bool,
+    },
+    /// Closes the innermost open part: if it is not live or lacks something, everything since its mark is taken back;
+    /// else the last comma becomes `closer`. A value in it that cannot be written rejects the resource only now, and
+    /// only if no part around it is taken back.
     Close {
         /// `},` or `],`.
         closer: Lit,
-        /// The part is an element FHIR requires.
-        required: Option<u16>,
-        /// What a missing required part does: reject the resource, else take back the part around it.
-        reject: bool,
+        /// A part that is kept makes the part around it live.
+        live: bool,
     },
     /// Goes on at `to` if the part closed last was kept (a choice whose member holds a list).
     JumpIfKept {

@@ -221,7 +221,8 @@ impl Reference<'_> {
                 map.other.clone().unwrap_or(Fallback::Special(self.pack.project.policy.unmapped, None))
             }
         };
-        let source = Value::Text(source.unwrap_or_default());
+        // A code that is taken over as it is has no blanks around it.
+        let source = syntax::trim(&source.unwrap_or_default()).to_owned();
         let coding = |system: Option<String>, code: Value| {
             let system = system.map(|system| ("system".to_owned(), Value::Text(system)));
             Value::Object(system.into_iter().chain([("code".to_owned(), code)]).collect())
@@ -232,15 +233,18 @@ impl Reference<'_> {
             Fallback::Special(Unmapped::Absent, _) => Some(Made::Absent),
             Fallback::Special(Unmapped::Error, _) => Some(Made::Value(Value::Poison)),
             Fallback::Special(Unmapped::Text, _) => match leaf.fhir_type.as_str() {
-                "CodeableConcept" => wrapped(Value::object([("text", source)])),
+                "CodeableConcept" => wrapped(Value::object([("text", Value::Text(source))])),
                 _ => None,
             },
-            Fallback::Special(Unmapped::Same, system) => match leaf.fhir_type.as_str() {
-                "CodeableConcept" => wrapped(Value::object([("coding", Value::List(vec![coding(system, source)]))])),
-                "Coding" => wrapped(coding(system, source)),
-                "boolean" | "integer" | "unsignedInt" | "positiveInt" | "decimal" => None,
-                _ => wrapped(source),
-            },
+            Fallback::Special(Unmapped::Same, system) => {
+                let code = Value::Text(source);
+                match leaf.fhir_type.as_str() {
+                    "CodeableConcept" => wrapped(Value::object([("coding", Value::List(vec![coding(system, code)]))])),
+                    "Coding" => wrapped(coding(system, code)),
+                    "boolean" | "integer" | "unsignedInt" | "positiveInt" | "decimal" => None,
+                    _ => wrapped(code),
+                }
+            }
         }
     }
 
