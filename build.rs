@@ -20,7 +20,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     for directory in PACK {
         pack.extend(files(directory)?);
     }
-    let is_read = |path: &&String| ["yaml", "csv", "sql"].iter().any(|ending| path.ends_with(&format!(".{ending}")));
+    // As src/config/pack.rs reads them; a test compares.
+    let endings = ["yaml", "yml", "csv", "json", "lock", "sql"];
+    let is_read = |path: &&String| endings.iter().any(|ending| path.ends_with(&format!(".{ending}")));
     write("demo_pack.rs", "include_str", pack.iter().filter(is_read).map(|path| (path, path.as_str())))?;
 
     let seed = files(SEED)?;

@@ -24,10 +24,10 @@ pub mod source;
 // Row batches and a program become bytes. No I/O.
 pub mod encode;
 
-/// The tests that a mapping author writes. No I/O.
+// The tests that a mapping author writes. No I/O.
 pub mod fixture;
 
-/// Where bytes land: names, sizes, digests.
+// Where bytes land: names, sizes, digests.
 pub mod sink;
 
 // One export, from request to manifest.

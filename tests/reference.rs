@@ -26,7 +26,7 @@ struct Compared {
 
 impl Compared {
     fn report(&self) -> String {
-        self.differences.iter().map(|(path, example)| format!("{path}\n{example}\n")).collect()
+        self.differences.iter().fold(String::new(), |text, (path, example)| text + path + "\n" + example + "\n")
     }
 }
 
@@ -102,7 +102,9 @@ fn compare_policies(mut ready: Ready, rows: usize) {
         assert!(made > rows / 20 && rejected > 0, "{made} resources and {rejected} rejects show little");
         let found = compared.report();
         if !found.is_empty() {
-            report += &format!("== reject missing: {missing}, reject invalid: {invalid}\n{found}");
+            let heading = format!("== reject missing: {missing}, reject invalid: {invalid}\n");
+            report += &heading;
+            report += &found;
         }
     }
     assert!(report.is_empty(), "{report}");

@@ -33,6 +33,7 @@ pub(super) enum Command {
     Validate(ValidateArgs),
     Preview(PreviewArgs),
     Test(TestArgs),
+    Show(ShowArgs),
     Demo(DemoArgs),
     Explain(ExplainArgs),
     Completions(CompletionsArgs),

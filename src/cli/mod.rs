@@ -12,6 +12,7 @@ mod numbers;
 mod preview;
 pub mod progress;
 pub mod reference;
+mod show;
 pub mod table;
 mod test;
 mod validate;
@@ -65,6 +66,7 @@ fn execute(cli: &Cli, bars: &MultiProgress) -> Result<Exit, Failure> {
         }
         Command::Test(args) => test::run(args, &start(cli, args.pack.flags(), bars)?),
         Command::Demo(args) => demo::run(args, &start(cli, Flags::new(), bars)?, bars),
+        Command::Show(args) => show::run(args, &start(cli, args.pack.flags(), bars)?),
         Command::Explain(args) => {
             start(cli, Flags::new(), bars)?;
             print(&explain::run(args)?)

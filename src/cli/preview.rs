@@ -6,7 +6,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use crate::bulk::{ExportRequest, Parameters};
 use crate::config::Settings;
-use crate::export::preview;
+use crate::export::{preview, why};
 
 /// Prints what a mapping makes of some rows, one indented resource after the other.
 pub(super) fn run(args: &PreviewArgs, settings: &Settings) -> Result<Exit, Failure> {
@@ -22,10 +22,16 @@ pub(super) fn run(args: &PreviewArgs, settings: &Settings) -> Result<Exit, Failu
     let types = [compiled.program.resource_type.as_str()];
     let request = ExportRequest::new(&parameters, &types)?;
     let seen = engine.runtime.block_on(preview(&engine.source, &engine.prepared, compiled, &request, args.number))?;
+    let mapping = engine.prepared.pack.mappings.iter().find(|mapping| mapping.name == args.mapping);
     let mut text = String::new();
     for line in &seen.resources {
         text.push_str(&indented(&String::from_utf8_lossy(line)));
         text.push('\n');
+        if let (true, Some(mapping)) = (args.why, mapping) {
+            let resource = serde_json::from_slice(line).map_err(|error| Failure::new(Exit::Failed, &error, None))?;
+            text.push_str(&why(&engine.prepared.pack, &engine.prepared.sources, mapping, &resource));
+            text.push('\n');
+        }
     }
     super::print(&text)?;
     for line in &seen.outcomes {

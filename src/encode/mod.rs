@@ -1,8 +1,8 @@
 //! Row batches and a program become bytes. No I/O, no runtime: the caller feeds batches and drains the output.
 //!
-//! [`Encoder`](crate::encode::Encoder) runs the ops of a [`Program`](crate::plan::program::Program) (`ndjson`) over the
+//! [`Encoder`] runs the ops of a [`Program`](crate::plan::program::Program) (`ndjson`) over the
 //! current row of each scope (`scope`) and writes values (`leaf`, and below it `text`, `number`, `time`) into an
-//! [`Output`](crate::encode::Output).
+//! [`Output`].
 
 mod array;
 mod code;

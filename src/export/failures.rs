@@ -4,7 +4,7 @@
 use crate::bulk::report::{IdProof, MappingReport};
 use crate::encode::{Rejection, Report};
 use crate::fhir::outcome::{Issue, IssueType, OperationOutcome, Severity};
-use crate::plan::program::Program;
+use crate::plan::program::{Compiled, Program};
 
 /// One OperationOutcome per rejected resource of a type up to here, then a summary (O-05).
 const MAX_ROW_OUTCOMES: usize = 1_000;
@@ -14,6 +14,8 @@ const MAX_ROW_OUTCOMES: usize = 1_000;
 pub(super) struct Tally {
     pub(super) counts: Report,
     pub(super) deleted: Option<u64>,
+    /// Tombstones without a whole key, or whose id is none.
+    pub(super) not_deleted: u64,
     pub(super) seconds: f64,
 }
 
@@ -25,21 +27,17 @@ impl Tally {
         self.counts.rejections.sort_by(|left, right| (&left.id, left.site).cmp(&(&right.id, right.site)));
         self.counts.rejections.truncate(MAX_ROW_OUTCOMES);
         self.seconds += other.seconds;
+        self.not_deleted += other.not_deleted;
         if let Some(deleted) = other.deleted {
             *self.deleted.get_or_insert_default() += deleted;
         }
     }
 
     /// The mapping's lines of the report.
-    pub(super) fn report(
-        &self,
-        mapping: &str,
-        program: &Program,
-        id_proof: IdProof,
-        updated: Option<String>,
-    ) -> MappingReport {
+    pub(super) fn report(&self, compiled: &Compiled, id_proof: IdProof, updated: Option<String>) -> MappingReport {
+        let program = &compiled.program;
         let mut report = MappingReport {
-            mapping: mapping.to_owned(),
+            mapping: compiled.mapping.clone(),
             resource_type: program.resource_type.clone(),
             rows: self.counts.rows_read,
             emitted: self.counts.emitted,
@@ -65,8 +63,8 @@ impl Tally {
                 }
             }
         }
-        for (stream, count) in self.counts.orphans.iter().enumerate().filter(|(_, count)| **count > 0) {
-            report.orphans_by_list.insert(format!("list {stream}"), *count);
+        for (stream, count) in compiled.streams.iter().zip(&self.counts.orphans).filter(|(_, count)| **count > 0) {
+            *report.orphans_by_list.entry(stream.name.clone()).or_default() += count;
         }
         report
     }
@@ -86,6 +84,12 @@ impl Tally {
                 .details(format!("1 row of {kind} was not exported"))
                 .diagnostics(format!("{subject}: {} {}", site.code, cause(site.code, &site.path, site.name.as_deref())))
                 .expression(site.path.clone());
+            line(OperationOutcome::new(issue));
+        }
+        if self.not_deleted > 0 {
+            let issue = Issue::new(Severity::Error, IssueType::Processing)
+                .details(format!("{} deletions of {kind} could not be written", self.not_deleted))
+                .diagnostics("R405 the tombstone's key is not whole, or its id is not a FHIR id");
             line(OperationOutcome::new(issue));
         }
         let more = self.counts.rejected.saturating_sub(self.counts.rejections.len() as u64);

@@ -12,6 +12,7 @@ mod proofs;
 mod run;
 mod spill;
 mod verify;
+mod why;
 mod worker;
 
 pub use look::{Preview, dry_run, preview};
@@ -19,3 +20,4 @@ pub use prepare::{Prepared, learn, prepare};
 pub use progress::Counting;
 pub use run::{ExportError, ExportOptions, Exported, export};
 pub use verify::verify;
+pub use why::why;

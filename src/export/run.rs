@@ -315,8 +315,7 @@ pub fn export<S: Sink>(
             .zip(&tallies)
             .map(|(part, tally)| {
                 let updated = part.mapping.header.updated.as_ref().map(|name| name.text.clone());
-                let mut report =
-                    tally.report(&part.mapping.name, &part.compiled.program, proofs.of(&part.mapping.name), updated);
+                let mut report = tally.report(&part.compiled, proofs.of(&part.mapping.name), updated);
                 report.dangling_by_path = proofs.dangling(&part.mapping.name);
                 report
             })

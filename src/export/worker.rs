@@ -104,7 +104,8 @@ async fn run<S: Sink>(shared: &Shared<'_, S>) -> Result<Done<S::File>, ExportErr
         .await?;
         tally.seconds = began.elapsed().as_secs_f64();
         if task.deletes {
-            tally = Tally { deleted: Some(tally.counts.emitted), ..Tally::default() };
+            let Tally { counts, .. } = tally;
+            tally = Tally { deleted: Some(counts.emitted), not_deleted: counts.rejected, ..Tally::default() };
         } else {
             shared.progress.finish(&task.compiled.program.resource_type);
         }

@@ -8,6 +8,7 @@ pub mod fragment;
 pub mod header;
 pub mod pack;
 pub mod patch;
+pub mod print;
 pub mod project;
 pub mod render;
 mod shape;

@@ -69,6 +69,8 @@ pub struct RawMapping {
     pub header: Header,
     /// The map under `resource:`.
     pub resource: Node,
+    /// The whole file merged with its base, where it is a patch.
+    pub merged: Option<Node>,
 }
 
 /// Reads a pack. `builtin` are the aliases every pack has: name and URI.
@@ -278,7 +280,9 @@ impl Loader {
             self.out.push(error.help("write the FHIR resource below `resource:`, starting with `resourceType`"));
         }
         let resource = resource.filter(|node| shape::object(node, "resource", &mut self.out).is_some()).cloned();
-        Some(RawMapping { name: name.to_owned(), source, header: header?, resource: resource? })
+        let patched = self.sources.get(source).text.lines().any(|line| line.starts_with("extends:"));
+        let merged = patched.then(|| node.clone());
+        Some(RawMapping { name: name.to_owned(), source, header: header?, resource: resource?, merged })
     }
 }
 

@@ -260,6 +260,7 @@ impl<'a> Lower<'a> {
         let stream = self.streams.len() as u16;
         let nested = path.len() > 1;
         let mut plan = StreamPlan {
+            name: name.clone(),
             rows: name,
             from: from_item(&list.rows, "l"),
             columns: Vec::new(),

@@ -90,6 +90,7 @@ impl<'a> Lower<'a> {
         let described = super::bind::described(&mapping.header.rows, sources, mapping);
         let split = super::columns::split_column(mapping, rows);
         let stream = StreamPlan {
+            name: mapping.name.clone(),
             rows: mapping.name.clone(),
             from: super::bind::from_item(&mapping.header.rows, "q"),
             columns: Vec::new(),

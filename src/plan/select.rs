@@ -42,6 +42,8 @@ pub fn quote_literal(text: &str) -> String {
 /// [`statement`] adds the filters and the split of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamPlan {
+    /// The row source it reads: `patient`, `patient/contacts`.
+    pub name: String,
     /// The row source it reads, by its name in the [`Catalog`](super::catalog::Catalog).
     pub rows: String,
     /// FROM clause; the rows that make the resources go by the alias `q`, a list's by `l`.

@@ -55,7 +55,12 @@ fn differs(case: &Path) -> Option<String> {
     let database = runtime.block_on(async {
         let database = Database::with_options("template template0").await;
         let schema = fs::read_to_string(case.join("schema.sql")).unwrap();
-        database.client().await.batch_execute(&schema).await.unwrap_or_else(|error| panic!("{case:?}: {error:?}"));
+        database
+            .client()
+            .await
+            .batch_execute(&schema)
+            .await
+            .unwrap_or_else(|error| panic!("{}: {error:?}", case.display()));
         database
     });
     let (lines, diagnostics) = match run(&runtime, database.dsn(), &files, &asked) {
@@ -91,7 +96,7 @@ fn request(case: &Path) -> (Parameters, String) {
             "since" => asked.since = Some(value),
             "until" => asked.until = Some(value),
             "pack" => pack = value,
-            _ => panic!("{case:?}: no parameter `{name}`"),
+            _ => panic!("{}: no parameter `{name}`", case.display()),
         }
     }
     (asked, pack)

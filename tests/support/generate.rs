@@ -382,7 +382,9 @@ impl Wanted {
 
     fn object(&mut self, pack: &Pack, object: &Object, inside: &mut Inside) {
         for Member { guards, value, .. } in &object.members {
-            guards.iter().for_each(|guard| self.condition(guard, inside));
+            for guard in guards {
+                self.condition(guard, inside);
+            }
             self.value(pack, value, inside);
         }
     }
@@ -420,7 +422,7 @@ impl Wanted {
                             }
                         }
                         let list = leaf.required_binding.as_deref().and_then(smelt::fhir::elements::codes);
-                        for (_, code) in list.into_iter().flat_map(|list| list.iter()) {
+                        for (_, code) in list.into_iter().flat_map(smelt::fhir::elements::CodeList::iter) {
                             self.text(&term.column, code);
                         }
                     }

@@ -179,7 +179,7 @@ impl Reference<'_> {
         }
         let parsed = Moment::parse(&cell.text);
         let (local, offset) = if cell.kind == PgKind::TimestampTz {
-            let instant = Offset::UTC.to_timestamp(parsed.local).map_err(|_| Invalid)?;
+            let instant = Offset::UTC.to_timestamp(parsed.local).map_err(|_beyond| Invalid)?;
             let offset = self.zone.to_offset(instant);
             (offset.to_datetime(instant), offset)
         } else {
@@ -193,7 +193,7 @@ impl Reference<'_> {
         };
         // FHIR's offsets are whole minutes; before there were time zones, local ones were not.
         let minutes = offset.seconds() / 60;
-        let instant = offset.to_timestamp(local).map_err(|_| Invalid)?;
+        let instant = offset.to_timestamp(local).map_err(|_beyond| Invalid)?;
         let local = Offset::from_seconds(minutes * 60).unwrap().to_datetime(instant);
         if !(1..=9999).contains(&local.year()) {
             return Err(Invalid);

@@ -1,6 +1,14 @@
 //! The language a second time, slow and obvious: a walk over the checked tree that follows the text of the reference
 //! (§2.4 to §2.11) sentence by sentence. It shares nothing with `plan` and `encode` but the tree and FHIR's tables.
 
+#![expect(
+    clippy::unused_self,
+    clippy::option_option,
+    clippy::format_collect,
+    clippy::map_err_ignore,
+    reason = "slow and obvious on purpose"
+)]
+
 mod condition;
 mod leaf;
 mod syntax;
