@@ -88,7 +88,7 @@ impl Tally {
         }
         if self.not_deleted > 0 {
             let issue = Issue::new(Severity::Error, IssueType::Processing)
-                .details(format!("{} deletions of {kind} could not be written", self.not_deleted))
+                .details(format!("{} of {kind} not written", many(self.not_deleted, "deletion")))
                 .diagnostics("R405 the tombstone's key is not whole, or its id is not a FHIR id");
             line(OperationOutcome::new(issue));
         }
