@@ -34,6 +34,7 @@ pub(super) enum Command {
     Preview(PreviewArgs),
     Test(TestArgs),
     Show(ShowArgs),
+    Grants(GrantsArgs),
     Demo(DemoArgs),
     Explain(ExplainArgs),
     Completions(CompletionsArgs),

@@ -7,6 +7,7 @@ pub mod exit;
 pub mod explain;
 mod export;
 pub mod failure;
+mod grants;
 pub mod log;
 mod numbers;
 mod preview;
@@ -66,6 +67,11 @@ fn execute(cli: &Cli, bars: &MultiProgress) -> Result<Exit, Failure> {
         }
         Command::Test(args) => test::run(args, &start(cli, args.pack.flags(), bars)?),
         Command::Demo(args) => demo::run(args, &start(cli, Flags::new(), bars)?, bars),
+        Command::Grants(args) => {
+            let mut flags = args.pack.flags();
+            flags.extend(args.database.flags());
+            grants::run(args, &start(cli, flags, bars)?)
+        }
         Command::Show(args) => show::run(args, &start(cli, args.pack.flags(), bars)?),
         Command::Explain(args) => {
             start(cli, Flags::new(), bars)?;

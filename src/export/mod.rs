@@ -4,6 +4,7 @@
 
 mod drive;
 mod failures;
+mod grants;
 mod look;
 mod patients;
 mod prepare;
@@ -15,6 +16,7 @@ mod verify;
 mod why;
 mod worker;
 
+pub use grants::grants;
 pub use look::{Preview, dry_run, preview};
 pub use prepare::{Prepared, learn, prepare};
 pub use progress::Counting;

@@ -7,6 +7,7 @@ mod columns;
 pub mod compile;
 mod emit;
 pub mod filter;
+pub mod grants;
 pub mod lock;
 mod lower;
 pub mod patients;
