@@ -27,7 +27,6 @@ const LONG_FILES: &[(&str, &str)] = &[
     ("src/mapping/tree.rs", "the whole language as one type, read from top to bottom"),
     ("src/mapping/yaml.rs", "the subset of YAML and what is refused, with its tests"),
     ("src/plan/columns.rs", "where a name is found, and the streams it is read from"),
-    ("src/plan/lower.rs", "one walk over the tree, an arm per form"),
     ("src/plan/program.rs", "every op with its contract, read from top to bottom"),
     ("src/row/value.rs", "one reader per kind of column, with its tests"),
     ("src/sink/local.rs", "a file's life from hidden to committed, with its tests"),
