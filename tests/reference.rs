@@ -10,9 +10,9 @@ use crate::support::generate::Generator;
 use crate::support::packs::{Ready, of_texts, shipped};
 use crate::support::reference::{Reference, difference};
 
-/// Rows per mapping. `REFERENCE_ROWS=10000 cargo test reference` looks longer.
+/// Rows per mapping. `REFERENCE_ROWS=100000 cargo test reference` looks longer.
 fn row_count() -> usize {
-    std::env::var("REFERENCE_ROWS").map_or(1_000, |text| text.parse().unwrap())
+    std::env::var("REFERENCE_ROWS").map_or(10_000, |text| text.parse().unwrap())
 }
 
 /// What came of a comparison.
