@@ -29,7 +29,7 @@ soak: ## Run the long tests
 
 bench: ## Run the benchmarks
 	@scripts/postgres.sh >/dev/null
-	$(CARGO) bench --locked
+	$(CARGO) bench --locked --bench encode --bench e2e
 
 fhir-tables: ## Write the FHIR tables anew from the official packages in FHIR_PACKAGES
 	@test -d "$(FHIR_PACKAGES)" || { echo "set FHIR_PACKAGES to a folder with the packages named in src/fhir/generate.py (from packages.fhir.org)"; exit 1; }

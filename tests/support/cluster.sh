@@ -1,5 +1,6 @@
 # Runs a throw-away PostgreSQL until standard input closes, that is, until the test process is gone, however it ended.
-# Arguments: directory of the server's programs, TCP port. Says "ready DIRECTORY" when connections are accepted.
+# Arguments: directory of the server's programs, TCP port. SMELT_TEST_POSTGRES_CONF has further
+# settings. Says "ready DIRECTORY" when connections are accepted.
 set -eu
 trap '' INT TERM HUP PIPE
 bin=$1 port=$2
@@ -7,7 +8,7 @@ umask 077
 cd /
 # Programs started below must not read what is meant for us.
 exec 3<&0 </dev/null
-dir=$(mktemp -d /tmp/smelt-test.XXXXXX)
+dir=$(mktemp -d "${TMPDIR:-/tmp}/smelt-test.XXXXXX")
 
 finish() {
     "$bin/pg_ctl" -D "$dir/standby" -m immediate stop >/dev/null 2>&1 || true
@@ -61,6 +62,7 @@ ssl = on
 ssl_ca_file = '$dir/authority.crt'
 ssl_cert_file = '$dir/server.crt'
 ssl_key_file = '$dir/server.key'
+${SMELT_TEST_POSTGRES_CONF:-}
 CONF
 cat >"$dir/data/pg_hba.conf" <<HBA
 local all all trust

@@ -1,6 +1,7 @@
 //! What tests stand on: a throw-away PostgreSQL, a pooler that plays tricks, and a second implementation of the
 //! language with rows to try it on.
 
+pub(crate) mod cluster;
 pub mod database;
 pub(crate) mod generate;
 pub mod pack;
