@@ -214,7 +214,11 @@ impl<S: Sink> Files<'_, S> {
 
     fn close(&mut self, kind: &str, deletes: bool) -> Result<(), ExportError> {
         if let Some(OpenFile { mut file, count }) = self.open.remove(&(kind.to_owned(), deletes)) {
-            file.seal()?;
+            file.end()?;
+            // While it becomes durable the next one is written; more than one behind would be memory without bound.
+            if let Some(before) = self.whole.last_mut() {
+                before.file.seal()?;
+            }
             self.whole.push(WholeFile { resource_type: kind.to_owned(), deletes, count, file });
         }
         Ok(())
@@ -222,6 +226,7 @@ impl<S: Sink> Files<'_, S> {
 
     fn close_all(&mut self) -> Result<(), ExportError> {
         let open: Vec<(String, bool)> = self.open.keys().cloned().collect();
-        open.into_iter().try_for_each(|(kind, deletes)| self.close(&kind, deletes))
+        open.into_iter().try_for_each(|(kind, deletes)| self.close(&kind, deletes))?;
+        self.whole.last_mut().map_or(Ok(()), |last| Ok(last.file.seal()?))
     }
 }

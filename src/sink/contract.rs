@@ -24,6 +24,7 @@ fn commit_makes_visible<S: Sink>(sink: &S, visible: &impl Fn() -> Visible) {
     file.write(b"two\n").unwrap();
     assert_eq!(file.raw_bytes(), 8);
     assert_eq!(visible().unwrap_or_default(), [], "visible before commit");
+    file.end().unwrap();
     file.seal().unwrap();
     assert_eq!(visible().unwrap_or_default(), [], "visible when sealed");
     let stored = file.commit().unwrap();
@@ -49,6 +50,10 @@ fn drop_leaves_nothing<S: Sink>(sink: &S, visible: &impl Fn() -> Visible) {
     let mut file = sink.create("sealed", Codec::Gzip).unwrap();
     file.write(b"x").unwrap();
     file.seal().unwrap();
+    drop(file);
+    let mut file = sink.create("ended", Codec::None).unwrap();
+    file.write(&vec![0; 1 << 20]).unwrap();
+    file.end().unwrap();
     drop(file);
     assert_eq!(visible(), before);
 }

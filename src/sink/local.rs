@@ -74,6 +74,7 @@ impl Sink for LocalSink {
             chunk,
             made: 1,
             unused,
+            ended: false,
             running: Some((orders, thread)),
             sealed: None,
         })
@@ -113,6 +114,8 @@ pub struct LocalFile {
     made: usize,
     /// Chunks that come back from the writer thread.
     unused: Receiver<Vec<u8>>,
+    /// The writer thread was told that nothing more comes.
+    ended: bool,
     /// None once sealed, or after an error.
     running: Option<Running>,
     sealed: Option<Sealed>,
@@ -154,6 +157,9 @@ impl LocalFile {
 
 impl SinkFile for LocalFile {
     fn write(&mut self, mut bytes: &[u8]) -> Result<(), SinkError> {
+        if self.ended {
+            return Err(self.broken());
+        }
         self.raw_bytes += bytes.len() as u64;
         loop {
             let (fits, rest) = bytes.split_at(bytes.len().min(CHUNK.saturating_sub(self.chunk.len())));
@@ -170,11 +176,19 @@ impl SinkFile for LocalFile {
         self.raw_bytes
     }
 
-    fn seal(&mut self) -> Result<(), SinkError> {
-        if self.sealed.is_none() {
+    fn end(&mut self) -> Result<(), SinkError> {
+        if !self.ended {
+            self.ended = true;
             let last = std::mem::take(&mut self.chunk);
             self.send(Order::Write(last))?;
             self.send(Order::Seal)?;
+        }
+        Ok(())
+    }
+
+    fn seal(&mut self) -> Result<(), SinkError> {
+        if self.sealed.is_none() {
+            self.end()?;
             self.sealed = Some(self.join()?.ok_or_else(|| self.broken())?);
         }
         Ok(())
@@ -395,6 +409,7 @@ mod tests {
             chunk: Vec::new(),
             made: 1,
             unused,
+            ended: false,
             running: Some((orders, thread)),
             sealed: None,
         };

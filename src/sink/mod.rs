@@ -44,8 +44,12 @@ pub trait SinkFile: Send {
     /// Bytes written so far, before compression.
     fn raw_bytes(&self) -> u64;
 
-    /// Makes the file durable and ends its writing, without making it visible: files of one export are committed
-    /// together, when all of them are whole. Writing afterwards is an error.
+    /// Says that nothing more is written, and begins to make the file durable. Does not wait for it.
+    /// Writing afterwards is an error.
+    fn end(&mut self) -> Result<(), SinkError>;
+
+    /// Waits until the file is whole and durable, ending it if need be, without making it visible: files of one export
+    /// are committed together, when all of them are sealed.
     fn seal(&mut self) -> Result<(), SinkError>;
 
     /// Makes the file durable if it is not sealed yet, then visible.

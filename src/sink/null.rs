@@ -39,6 +39,10 @@ impl SinkFile for NullFile {
         self.bytes
     }
 
+    fn end(&mut self) -> Result<(), SinkError> {
+        Ok(())
+    }
+
     fn seal(&mut self) -> Result<(), SinkError> {
         Ok(())
     }

@@ -15,7 +15,7 @@ use super::{
 use crate::row::RowBatch;
 
 /// Bytes of fields after which a batch is full.
-pub const BATCH_BYTES: usize = 256 * 1024;
+pub const BATCH_BYTES: usize = 32 * 1024;
 
 /// Rows after which a batch is full, however small they are.
 const BATCH_ROWS: usize = 16 * 1024;
