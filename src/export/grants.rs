@@ -1,13 +1,15 @@
-//! The grants a pack needs, asked of the live database.
+//! The grants a pack needs and the indexes it misses, asked of the live database.
+
+use std::collections::BTreeSet;
 
 use super::ExportError;
 use super::prepare::Prepared;
 use crate::plan::bind::{describe_statement, row_sources};
-use crate::plan::grants::{candidates, relations, script};
+use crate::plan::grants::{Looked, candidates, index_script, looked_up, relations, script, unindexed};
 use crate::plan::select::Statement;
 use crate::source::Session;
 
-/// SQL that lets `role` read what the pack's statements name. A table that only a view reads is not granted: the view
+/// SQL that lets `role` read what the pack's statements name, and as comments the indexes that are missing. A table that only a view reads is not granted: the view
 /// reads it as its owner. A column that is called like a table is told apart by the plan, which does not scan it.
 ///
 /// # Errors
@@ -30,5 +32,10 @@ pub async fn grants(session: &Session, prepared: &Prepared, role: &str) -> Resul
             wanted.push((schema.clone(), name.clone()));
         }
     }
-    Ok(script(role, &wanted))
+    let looked = looked_up(&prepared.pack, &prepared.catalog);
+    let origins = looked.iter().map(|looked| looked.origin.clone()).collect();
+    let missing = session.query_text(&unindexed(origins)).await?;
+    let missing: BTreeSet<String> = missing.into_iter().flatten().flatten().collect();
+    let missing: Vec<&Looked> = looked.iter().filter(|looked| missing.contains(&looked.origin)).collect();
+    Ok(format!("{}{}", script(role, &wanted), index_script(&missing)))
 }

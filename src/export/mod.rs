@@ -5,6 +5,7 @@
 mod drive;
 mod failures;
 mod grants;
+mod keys;
 mod look;
 mod patients;
 mod prepare;

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::ExportError;
+use super::keys::constrained;
 use super::prepare::Prepared;
 use crate::bulk::report::{Counts, IdProof};
-use crate::mapping::tree::{Mapping, RowsKind};
+use crate::mapping::tree::Mapping;
 use crate::plan::proof::{Disjoint, disjoint, reference_checks, repeated_keys};
 use crate::plan::select::{Filter, Statement};
 use crate::source::{Session, Snapshot};
@@ -26,7 +27,7 @@ enum Question {
     Reference { mapping: String, path: String, statement: Statement },
 }
 
-/// Decides what has to be asked. A key that a unique constraint of its table covers is proven already.
+/// Decides what has to be asked. A key that a unique constraint covers is proven already.
 pub(super) async fn plan(
     session: &Session,
     prepared: &Prepared,
@@ -37,7 +38,7 @@ pub(super) async fn plan(
     let mut proofs = Proofs::default();
     let exported: Vec<&str> = exported.iter().copied().collect();
     for (at, (mapping, filter)) in parts.iter().enumerate() {
-        if constrained(session, mapping).await? {
+        if constrained(session, prepared, mapping).await? {
             proofs.ids.insert(mapping.name.clone(), IdProof::Constraint);
         } else {
             let statement = repeated_keys(mapping);
@@ -77,18 +78,6 @@ pub(super) async fn plan(
     Ok(proofs)
 }
 
-/// True when a unique constraint of the mapping's table covers its key.
-pub(super) async fn constrained(session: &Session, mapping: &Mapping) -> Result<bool, ExportError> {
-    let RowsKind::Table { schema, name } = &mapping.header.rows.kind else { return Ok(false) };
-    let table = crate::plan::bind::table(schema.as_deref(), name);
-    let Some(facts) = session.table_facts(&table).await? else { return Ok(false) };
-    let key: Vec<&str> = mapping.header.key.iter().map(|name| name.text.as_str()).collect();
-    Ok(facts
-        .unique
-        .iter()
-        .any(|unique| unique.not_null && unique.columns.iter().all(|column| key.contains(&column.as_str()))))
-}
-
 impl Proofs {
     /// Asks. Runs beside the workers, in the same snapshot.
     pub(super) async fn run(&mut self, snapshot: &Snapshot) -> Result<(), ExportError> {
@@ -99,14 +88,11 @@ impl Proofs {
         for question in std::mem::take(&mut self.questions) {
             match question {
                 Question::Keys { mapping, statement } => {
-                    let row = numbers(&session, &statement).await?;
-                    let (repeated, incomplete) = (row.first().copied(), row.get(1).copied());
-                    if repeated != Some(0) || incomplete != Some(0) {
+                    let repeated = numbers(&session, &statement).await?.first().copied();
+                    if repeated != Some(0) {
                         return Err(ExportError::Ids(format!(
-                            "the key of mapping `{mapping}` does not identify its rows: {} keys occur more than once, \
-                             {} rows have a NULL in it",
-                            repeated.unwrap_or_default(),
-                            incomplete.unwrap_or_default()
+                            "the key of mapping `{mapping}` does not identify its rows: {} keys occur more than once",
+                            repeated.unwrap_or_default()
                         )));
                     }
                     self.ids.insert(mapping, IdProof::Checked);

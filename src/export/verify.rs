@@ -2,8 +2,9 @@
 //! that PostgreSQL cannot use.
 
 use super::ExportError;
+use super::keys::constrained;
 use super::prepare::Prepared;
-use super::proofs::{constrained, numbers};
+use super::proofs::numbers;
 use crate::mapping::diagnostic::Diagnostic;
 use crate::mapping::tree::Mapping;
 use crate::plan::filter;
@@ -14,7 +15,7 @@ use crate::plan::split::Range;
 use crate::row::PgKind;
 use crate::source::{Session, SourceError};
 
-/// Checks the data behind a prepared pack: M308, M313 and M314.
+/// Checks the data behind a prepared pack: M308, M313, M314 and R405.
 ///
 /// # Errors
 ///
@@ -27,7 +28,7 @@ pub async fn verify(session: &Session, prepared: &Prepared) -> Result<Vec<Diagno
         .filter_map(|compiled| prepared.pack.mappings.iter().find(|mapping| mapping.name == compiled.mapping))
         .collect();
     for (at, mapping) in mappings.iter().enumerate() {
-        if !constrained(session, mapping).await? {
+        if !constrained(session, prepared, mapping).await? {
             found.extend(key(session, mapping).await?);
         }
         for other in mappings[..at].iter().filter(|other| other.resource_type == mapping.resource_type) {
@@ -47,19 +48,18 @@ async fn key(session: &Session, mapping: &Mapping) -> Result<Option<Diagnostic>,
         Err(error) => return Err(error),
     };
     let (repeated, incomplete) = (row.first().copied().unwrap_or(0), row.get(1).copied().unwrap_or(0));
-    if repeated == 0 && incomplete == 0 {
-        return Ok(None);
-    }
-    let mut diagnostic =
-        Diagnostic::error("M313", span, format!("the key of `{}` does not identify its rows", mapping.name))
-            .label(format!("{repeated} keys occur more than once, {incomplete} rows have a NULL in it"));
     if repeated > 0 {
-        diagnostic = diagnostic.help("add the column that tells these rows apart, or make them one row in SQL");
+        return Ok(Some(
+            Diagnostic::error("M313", span, format!("the key of `{}` does not identify its rows", mapping.name))
+                .label(format!("{repeated} keys occur more than once"))
+                .help("add the column that tells these rows apart, or make them one row in SQL"),
+        ));
     }
-    if incomplete > 0 {
-        diagnostic = diagnostic.help("leave such rows out in SQL, or choose columns that are never NULL");
-    }
-    Ok(Some(diagnostic))
+    Ok((incomplete > 0).then(|| {
+        Diagnostic::warning("R405", span, format!("{incomplete} rows of `{}` have no id", mapping.name))
+            .label("NULL in these rows")
+            .help("an export rejects and counts them; leave them out in SQL, or choose columns that are never NULL")
+    }))
 }
 
 async fn ids(session: &Session, left: &Mapping, right: &Mapping) -> Result<Option<Diagnostic>, ExportError> {

@@ -7,18 +7,26 @@ use crate::mapping::tree::{
     Text, Value,
 };
 
-/// Counts the keys that occur more than once among the driving rows, and those with a NULL.
+/// Reads the key of the driving rows, and nothing else: its plan shows what can repeat a row.
+pub fn keys_only(mapping: &Mapping) -> Statement {
+    let key: Vec<String> = mapping.header.key.iter().map(|name| format!("q.{}", quote_ident(&name.text))).collect();
+    let from = from_item(&mapping.header.rows, "q");
+    Statement { text: format!("select {} from {from}", key.join(", ")), params: Vec::new() }
+}
+
+/// Counts the keys that occur more than once among the driving rows, and the rows with a NULL in theirs: such a row has
+/// no id and is rejected, so it repeats nothing.
 ///
 /// One row of two `bigint`: keys that repeat, rows whose key is not whole.
 pub fn repeated_keys(mapping: &Mapping) -> Statement {
     let from = from_item(&mapping.header.rows, "q");
     let key: Vec<String> = mapping.header.key.iter().map(|name| format!("q.{}", quote_ident(&name.text))).collect();
-    let nulls: Vec<String> = key.iter().map(|column| format!("{column} is null")).collect();
-    let (key, nulls) = (key.join(", "), nulls.join(" or "));
+    let whole: Vec<String> = key.iter().map(|column| format!("{column} is not null")).collect();
+    let (key, whole) = (key.join(", "), whole.join(" and "));
     Statement {
         text: format!(
-            "select count(*) filter (where n > 1), coalesce(sum(n) filter (where incomplete), 0)::bigint from \
-             (select count(*) as n, bool_or({nulls}) as incomplete from {from} group by {key}) k"
+            "select count(*) filter (where whole and n > 1), coalesce(sum(n) filter (where not whole), 0)::bigint from \
+             (select count(*) as n, {whole} as whole from {from} group by {key}) k"
         ),
         params: Vec::new(),
     }
