@@ -1,6 +1,11 @@
-//! What a role needs to read a pack's rows: the relations its statements name.
+//! What a database administrator is asked for: the relations a role must read, and the indexes restricted exports want.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
 use super::bind::{row_sources, table};
+use super::catalog::Catalog;
+use super::patients::{Compartment, compartment};
 use super::select::{Param, Statement, quote_ident};
 use crate::mapping::tree::{Pack, RowsKind};
 
@@ -80,6 +85,71 @@ pub fn relations(candidates: Vec<String>) -> Statement {
     }
 }
 
+/// A column that a restricted export looks rows up by.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Looked {
+    /// `schema.table.column`, in SQL's quotes where it needs them.
+    pub origin: String,
+    /// What looks: a flag of `smelt export`, or a list.
+    pub by: &'static str,
+}
+
+/// The table columns that `--since` and `--patient` look rows up by, each once.
+pub fn looked_up(pack: &Pack, catalog: &Catalog) -> Vec<Looked> {
+    let mut found: BTreeSet<Looked> = BTreeSet::new();
+    let mut add = |rows: &str, column: &str, by| {
+        let column = catalog.rows.get(rows).and_then(|rows| rows.column(column));
+        if let Some(origin) = column.and_then(|(_, column)| column.origin.clone()) {
+            found.insert(Looked { origin, by });
+        }
+    };
+    for mapping in &pack.mappings {
+        if let Some(updated) = &mapping.header.updated {
+            add(&mapping.name, &updated.text, "--since");
+        }
+        if let Compartment::Column { column: (column, _), .. } = compartment(pack, mapping, catalog) {
+            add(&mapping.name, &column, "--patient");
+        }
+        for list in &mapping.header.lists {
+            if let Some(parent) = list.parent.first() {
+                add(&format!("{}/{}", mapping.name, list.name.text), &parent.text, "lists of few rows");
+            }
+        }
+    }
+    found.into_iter().collect()
+}
+
+/// Which of these columns no index begins with: one `text` per row, as given.
+pub fn unindexed(origins: Vec<String>) -> Statement {
+    Statement {
+        text: "select w.origin from unnest($1::text[]) with ordinality as w (origin, n) \
+               cross join lateral parse_ident(w.origin) as p \
+               join pg_catalog.pg_namespace n on n.nspname = p[1] \
+               join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = p[2] \
+               join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attname = p[3] \
+               where c.relkind in ('r', 'p', 'm') and not exists (select from pg_catalog.pg_index i \
+               where i.indrelid = c.oid and i.indisvalid and i.indpred is null and i.indkey[0] = a.attnum) \
+               order by w.n"
+            .to_owned(),
+        params: vec![Param::TextArray(origins)],
+    }
+}
+
+/// The SQL that makes the indexes, as comments: what is worth one is the administrator's to say.
+pub fn index_script(missing: &[&Looked]) -> String {
+    let mut script = String::new();
+    for Looked { origin, by } in missing {
+        let (table, column) = origin.rsplit_once('.').unwrap_or((origin, ""));
+        // Writing to a String cannot fail.
+        let _ = writeln!(script, "-- create index concurrently on {table} ({column}); -- {by}");
+    }
+    if script.is_empty() {
+        script
+    } else {
+        format!("\n-- Restricted exports read these tables whole for want of an index:\n{script}")
+    }
+}
+
 /// The SQL that lets `role` read these relations (schema and name) and nothing else.
 pub fn script(role: &str, relations: &[(String, String)]) -> String {
     let role = quote_ident(role);
@@ -103,6 +173,17 @@ mod tests {
             assert!(found.iter().any(|known| known == name), "{name} {found:?}");
         }
         assert!(!found.iter().any(|name| name.contains("secrets") || name.contains("patients") || name == "\"x\""));
+    }
+
+    #[test]
+    fn indexes_are_proposed_as_comments() {
+        let looked = Looked { origin: "ehr.\"Visits\".\"last.change\"".to_owned(), by: "--since" };
+        // A dot inside quotes is rare enough to be looked at by a person: the line is a comment.
+        let plain = Looked { origin: "ehr.visits.patient".to_owned(), by: "--patient" };
+        let script = index_script(&[&plain]);
+        assert!(script.ends_with("-- create index concurrently on ehr.visits (patient); -- --patient\n"), "{script}");
+        assert!(index_script(&[&looked]).lines().all(|line| line.is_empty() || line.starts_with("-- ")));
+        assert_eq!(index_script(&[]), "");
     }
 
     #[test]

@@ -3,10 +3,14 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read as _;
+use std::process::Command;
 
 use sha2::{Digest as _, Sha256};
 
-use super::store::{Exported, decoded, demo, export, lines, smelt};
+use smelt::cli::exit::Exit;
+
+use super::store::{Exported, decoded, demo, export, filled, lines, smelt};
+use crate::rust_text::root;
 
 fn sorted(exported: &Exported, name: &str) -> BTreeSet<String> {
     exported.lines(name).into_iter().collect()
@@ -175,4 +179,38 @@ async fn compressed_and_rolled_files_hold_the_same_bytes() {
             }
         }
     }
+}
+
+/// What `smelt grants` prints is enough for a role that may do nothing else.
+#[tokio::test]
+async fn the_printed_grants_are_enough() {
+    let database = filled(root().join("sql/demo/seed")).await;
+    let client = database.client().await;
+    let role = format!("reader_{}", database.name);
+    client
+        .batch_execute(&format!("create role {role} login; drop index synthea.conditions_updated_at_idx"))
+        .await
+        .expect("a role");
+    let dsn = database.dsn_with("user", &role);
+    let out = tempfile::tempdir().expect("a directory");
+    let export = |dsn: &str| {
+        Command::new(env!("CARGO_BIN_EXE_smelt"))
+            .current_dir(root())
+            .env_clear()
+            .args(["export", "--mappings", "mappings/synthea", "--database", dsn, "--out"])
+            .arg(out.path().join("out"))
+            .output()
+            .expect("smelt runs")
+    };
+    assert_eq!(export(&dsn).status.code(), Some(Exit::Diagnostics as i32), "nothing is granted yet");
+
+    let printed = smelt(&database, "grants", &["--role", &role]);
+    let script = String::from_utf8(printed.stdout).expect("UTF-8");
+    let wish = "-- create index concurrently on synthea.conditions (updated_at); -- --since";
+    assert!(script.lines().any(|line| line == wish), "{script}");
+    assert!(!script.contains("synthea.conditions (patient)"), "that index is there: {script}");
+    client.batch_execute(&script).await.expect("SQL");
+    let done = export(&dsn);
+    assert_eq!(done.status.code(), Some(0), "{}", String::from_utf8_lossy(&done.stderr));
+    client.batch_execute(&format!("drop owned by {role}; drop role {role}")).await.expect("nothing is left");
 }
