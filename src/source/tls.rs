@@ -8,7 +8,7 @@ use rustls::{
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
         verify_server_cert_signed_by_trust_anchor, verify_server_name,
     },
-    crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
+    crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject as _},
     server::ParsedCertificate,
 };
@@ -18,7 +18,7 @@ use super::target::{TargetError, TlsMode, TlsSettings};
 
 /// The connector for these settings.
 pub(super) fn connector(settings: &TlsSettings) -> Result<MakeRustlsConnect, TargetError> {
-    let provider = Arc::new(ring::default_provider());
+    let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier = Verifier {
         trust: trust(settings)?,
         name: settings.mode == TlsMode::VerifyFull,
