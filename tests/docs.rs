@@ -358,7 +358,7 @@ fn keys(value: &serde_json::Value, found: &mut BTreeSet<String>) {
 
 #[test]
 fn every_key_of_the_output_is_described() {
-    let stored = Stored { stored_size: 0, sha256: Some(String::new()), content_encoding: Some("gzip") };
+    let stored = Stored { stored_size: 0, sha256: Some(String::new()), content_encoding: Some("gzip".to_owned()) };
     let file = ManifestFile { resource_type: String::new(), url: String::new(), count: 0, file_size: 0, stored };
     let manifest = Manifest {
         transaction_time: String::new(),

@@ -3,13 +3,13 @@
 //! Its form is read by clients of every published version: `error` is always there, `outcome` repeats it under the
 //! name of the coming version, and `extension` is an object.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Canonical of the manifest's own logical model.
 const MANIFEST_TYPE: &str = "http://hl7.org/fhir/uv/bulkdata/StructureDefinition/BulkDataManifest";
 
 /// What an export has produced.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     /// FHIR instant: everything that changed up to it is in the files.
     pub transaction_time: String,
@@ -28,7 +28,7 @@ pub struct Manifest {
 }
 
 /// What made the resources of an export.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ManifestExtension {
     /// Name and version of this program.
@@ -40,7 +40,7 @@ pub struct ManifestExtension {
 }
 
 /// One file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ManifestFile {
     /// Type of every resource in it: `Bundle` for deletions, `OperationOutcome` for messages.
@@ -58,7 +58,7 @@ pub struct ManifestFile {
 }
 
 /// How a file is stored.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Stored {
     /// Bytes as stored.
@@ -68,7 +68,7 @@ pub struct Stored {
     pub sha256: Option<String>,
     /// `gzip` or `zstd`, when it is compressed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub content_encoding: Option<&'static str>,
+    pub content_encoding: Option<String>,
 }
 
 impl Manifest {
@@ -141,7 +141,8 @@ mod tests {
     use super::*;
 
     fn file(resource_type: &str, url: &str) -> ManifestFile {
-        let stored = Stored { stored_size: 7, sha256: Some("ab".to_owned()), content_encoding: Some("gzip") };
+        let stored =
+            Stored { stored_size: 7, sha256: Some("ab".to_owned()), content_encoding: Some("gzip".to_owned()) };
         ManifestFile { resource_type: resource_type.to_owned(), url: url.to_owned(), count: 1, file_size: 20, stored }
     }
 

@@ -5,7 +5,23 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use serde::{Deserialize, Serialize};
+
 use super::instant;
+use super::type_filter::TypeFilter;
+
+/// What an export is about (K-01).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Level {
+    /// Everything: `[base]/$export`.
+    #[default]
+    System,
+    /// The compartments of patients: `[base]/Patient/$export`.
+    Patient,
+    /// The compartments of a group's members: `[base]/Group/[id]/$export`.
+    Group(String),
+}
 
 /// Kick-off parameters as they were given.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,8 +37,10 @@ pub struct Parameters {
 }
 
 /// A request that has been checked.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExportRequest {
+    /// What it is about.
+    pub level: Level,
     /// Resource types to export, ordered, each once; never empty.
     pub types: Vec<String>,
     /// True when `types` was asked for, false when it is everything that is mapped.
@@ -31,8 +49,10 @@ pub struct ExportRequest {
     pub since: Option<i64>,
     /// Only what changed strictly before it: microseconds since 1970-01-01T00:00:00Z.
     pub until: Option<i64>,
-    /// Only the compartments of these patients, by id, ordered, each once; empty means all patients.
+    /// Only the compartments of these patients, by id, ordered, each once; empty means all patients of the level.
     pub patients: Vec<String>,
+    /// Only resources that match: several of one type are alternatives, types without one stay whole (K-56, K-57).
+    pub filters: Vec<TypeFilter>,
 }
 
 /// Why a request is refused.
@@ -122,19 +142,24 @@ impl ExportRequest {
             .map(|(text, number)| patient_id(text).ok_or(ParameterError::NotAPatient { number }))
             .collect::<Result<_, _>>()?;
         Ok(Self {
+            level: if patients.is_empty() { Level::System } else { Level::Patient },
             types: types.into_iter().map(str::to_owned).collect(),
             types_given,
             since,
             until,
             patients: patients.into_iter().map(str::to_owned).collect(),
+            filters: Vec::new(),
         })
     }
 
     /// The kick-off URL that asks for the same under `base` (no closing slash). Patients are not in it: they belong
     /// into the body of the request, and not into a manifest.
     pub fn kick_off_url(&self, base: &str) -> String {
-        let level = if self.patients.is_empty() { "" } else { "/Patient" };
-        let mut url = format!("{base}{level}/$export");
+        let mut url = match &self.level {
+            Level::System => format!("{base}/$export"),
+            Level::Patient => format!("{base}/Patient/$export"),
+            Level::Group(id) => format!("{base}/Group/{id}/$export"),
+        };
         let instant = |value: Option<i64>| value.and_then(instant::write).map(|text| text.replace(':', "%3A"));
         let types = self.types_given.then(|| self.types.join(","));
         let pairs = [("_type", types), ("_since", instant(self.since)), ("_until", instant(self.until))];

@@ -569,7 +569,7 @@ impl<S: Sink> Finish<'_, S> {
             stored: Stored {
                 stored_size: stored.bytes,
                 sha256: stored.sha256.clone(),
-                content_encoding: self.options.codec.content_encoding(),
+                content_encoding: self.options.codec.content_encoding().map(str::to_owned),
             },
         }
     }
