@@ -33,6 +33,9 @@ pub mod sink;
 // One export, from request to manifest.
 pub mod export;
 
+// How Data Consumers ask: the Bulk Data service over HTTP.
+pub mod http;
+
 // Settings, and the reader of mapping files.
 pub mod config;
 
