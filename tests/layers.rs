@@ -39,6 +39,7 @@ const PURE: &[&str] = &[
 const STD_IO: &[&str] = &["std::env", "std::fs", "std::net", "std::os", "std::process", "std::thread", "std::time"];
 
 const RULES: &[Rule] = &[
+    Rule { module: "clock", imports: &[], crates: &[], io: true },
     Rule { module: "fhir", imports: &[], crates: &[], io: false },
     Rule { module: "bulk", imports: &["fhir"], crates: &[], io: false },
     Rule {
@@ -72,6 +73,22 @@ const RULES: &[Rule] = &[
         module: "export",
         imports: &["fhir", "bulk", "mapping", "plan", "row", "source", "encode", "sink"],
         crates: &["tempfile", "tokio", "tokio_util", "tracing"],
+        io: true,
+    },
+    Rule {
+        module: "auth",
+        imports: &["clock", "fhir", "bulk"],
+        crates: &[
+            "getrandom@secret.rs",
+            "jsonwebtoken",
+            "redb@replay.rs",
+            "reqwest",
+            "rustls",
+            "rustls_native_certs",
+            "serde_saphyr@registry.rs",
+            "tokio",
+            "tracing",
+        ],
         io: true,
     },
     Rule {
