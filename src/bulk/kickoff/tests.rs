@@ -1,0 +1,1 @@
+//! Kick-offs as clients send them.
