@@ -101,7 +101,17 @@ const RULES: &[Rule] = &[
     Rule {
         module: "http",
         imports: &["clock", "fhir", "bulk", "auth", "job"],
-        crates: &["actix_cors", "actix_web", "flate2", "prometheus_client", "rustls", "socket2", "tokio", "tracing", "zstd"],
+        crates: &[
+            "actix_cors",
+            "actix_web",
+            "flate2",
+            "prometheus_client",
+            "rustls",
+            "socket2",
+            "tokio",
+            "tracing",
+            "zstd",
+        ],
         io: true,
     },
     Rule {
