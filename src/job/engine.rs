@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::record::Job;
 use crate::bulk::{ExportRequest, Manifest};
-use crate::export::{Counting, ExportError, ExportOptions, Prepared, export};
+use crate::export::{self, Counting, ExportError, ExportOptions, Prepared, export};
 use crate::sink::LocalSink;
 use crate::source::Source;
 
@@ -35,6 +35,14 @@ pub trait Engine: Send + Sync + 'static {
     ///
     /// Why the request cannot be accepted.
     fn check(&self, request: &ExportRequest) -> Result<(), CheckError>;
+
+    /// Group resources as JSON (G-01, G-02): the one with this id and its members, none when there is no such group;
+    /// or all, without their members.
+    ///
+    /// # Errors
+    ///
+    /// Why they cannot be read.
+    fn groups(&self, id: Option<&str>) -> Result<Vec<Vec<u8>>, CheckError>;
 }
 
 /// What an export made.
@@ -46,7 +54,7 @@ pub struct Made {
     pub rejected: u64,
 }
 
-/// Why a request cannot be accepted. No variant repeats a word of the database.
+/// Why a request cannot be accepted, or groups not be read. No variant repeats a word of the database.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckError {
@@ -56,6 +64,9 @@ pub enum CheckError {
     /// No such patients; by the ids that were given.
     #[error("{} of the patients asked for do not exist", .0.len())]
     UnknownPatients(Vec<String>),
+    /// Patients that are not in the group; how many.
+    #[error("{0} of the patients asked for are not members of the group")]
+    NotMembers(usize),
     /// The mapping cannot restrict a type as it is asked for.
     #[error("{0}")]
     NotApplicable(String),
@@ -71,13 +82,17 @@ impl From<ExportError> for CheckError {
     fn from(error: ExportError) -> Self {
         match error {
             ExportError::UnknownPatients(ids) => Self::UnknownPatients(ids),
-            ExportError::PatientsNotApplicable { .. } => Self::NotApplicable(error.to_string()),
+            ExportError::NotMembers(count) => Self::NotMembers(count),
+            ExportError::UnknownGroup => Self::UnknownGroup,
+            ExportError::PatientsNotApplicable { .. } | ExportError::NoMembers { .. } | ExportError::Search(_) => {
+                Self::NotApplicable(error.to_string())
+            }
             error if error.transient() => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "a kick-off could not be checked");
+                tracing::warn!(error = &error as &dyn std::error::Error, "the source database could not be asked");
                 Self::Unavailable
             }
             error => {
-                tracing::error!(error = &error as &dyn std::error::Error, "a kick-off could not be checked");
+                tracing::error!(error = &error as &dyn std::error::Error, "the source database could not be asked");
                 Self::Failed
             }
         }
@@ -111,6 +126,7 @@ impl Engine for LiveEngine {
             // File names stay relative: whoever answers knows under which address they are found.
             base_url: String::new(),
             request_url: job.request_url.clone(),
+            notices: job.ignored.clone(),
             ..self.options.clone()
         };
         let sink = LocalSink::open(directory)?;
@@ -119,11 +135,11 @@ impl Engine for LiveEngine {
     }
 
     fn check(&self, request: &ExportRequest) -> Result<(), CheckError> {
-        if request.patients.is_empty() {
-            return Ok(());
-        }
-        // The call of `export::check` goes here.
-        Ok(())
+        Ok(runtime()?.block_on(export::check(&self.source, &self.prepared, request))?)
+    }
+
+    fn groups(&self, id: Option<&str>) -> Result<Vec<Vec<u8>>, CheckError> {
+        Ok(runtime()?.block_on(export::groups(&self.source, &self.prepared, id))?)
     }
 }
 

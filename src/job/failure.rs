@@ -14,7 +14,11 @@ impl Failed {
             ExportError::UnknownPatients(ids) => {
                 (IssueType::NotFound, format!("{} of the patients asked for no longer exist", ids.len()))
             }
-            ExportError::PatientsNotApplicable { .. } => (IssueType::NotSupported, error.to_string()),
+            ExportError::UnknownGroup => (IssueType::NotFound, "the group no longer exists".to_owned()),
+            ExportError::NotMembers(_) => (IssueType::NotFound, error.to_string()),
+            ExportError::PatientsNotApplicable { .. } | ExportError::NoMembers { .. } | ExportError::Search(_) => {
+                (IssueType::NotSupported, error.to_string())
+            }
             ExportError::Source(error) if error.transient() => (
                 IssueType::Processing,
                 "the source database was lost while the export ran, and again when it was tried anew; start it later"
@@ -88,6 +92,8 @@ mod tests {
         let full = || io::Error::from(io::ErrorKind::StorageFull);
         vec![
             ExportError::UnknownPatients(vec!["secret".to_owned()]),
+            ExportError::NotMembers(2),
+            ExportError::UnknownGroup,
             ExportError::PatientsNotApplicable { mapping: "labs".to_owned(), why: "no column" },
             ExportError::Source(SourceError::Lost("closed".to_owned())),
             ExportError::Source(SourceError::Busy),

@@ -5,9 +5,10 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::config::{JobsConfig, StartError, SubmitError};
 use super::engine::{CheckError, Engine};
 use super::files::{OpenError, OpenFile};
-use super::keeper::{JobsConfig, Keeper, Start, StartError, SubmitError};
+use super::keeper::{Keeper, Start};
 use super::record::{Job, NewJob};
 use super::store::{JobStore, StoreError};
 use super::table::Numbers;
@@ -70,6 +71,17 @@ impl Jobs {
     pub async fn check(&self, request: &ExportRequest) -> Result<(), CheckError> {
         let (engine, request) = (Arc::clone(&self.engine), request.clone());
         blocking(move || engine.check(&request)).await.unwrap_or(Err(CheckError::Unavailable))
+    }
+
+    /// Group resources as JSON (G-01, G-02): the one with this id and its members, none when there is no such group;
+    /// or all, without their members.
+    ///
+    /// # Errors
+    ///
+    /// Why they cannot be read.
+    pub async fn groups(&self, id: Option<&str>) -> Result<Vec<Vec<u8>>, CheckError> {
+        let (engine, id) = (Arc::clone(&self.engine), id.map(str::to_owned));
+        blocking(move || engine.groups(id.as_deref())).await.unwrap_or(Err(CheckError::Unavailable))
     }
 
     /// Accepts a job for `client`. It is on the disk when this returns.
@@ -145,7 +157,9 @@ impl Jobs {
     /// Accepts and begins nothing any more, lets exports run for `at_most`, and stops the others; the next start goes on
     /// with their jobs.
     pub async fn drain(&self, at_most: Duration) -> Drained {
-        self.keeper.begin_drain();
+        let keeper = Arc::clone(&self.keeper);
+        // Behind whatever is just beginning.
+        let _ = blocking(move || keeper.begin_drain()).await;
         let mut busy = self.keeper.busy.subscribe();
         let complete = tokio::time::timeout(at_most, busy.wait_for(|running| *running == 0)).await.is_ok();
         if !complete {

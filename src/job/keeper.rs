@@ -3,16 +3,15 @@
 //! Two locks. `writer` is held over a whole change, the write to the store included; `table` only for a moment, so that
 //! whoever asks for a job never waits for a disk. `table` is never held while `writer` is waited for.
 
-use std::collections::HashSet;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::config::{Event, JobsConfig, SubmitError};
 use super::engine::Made;
 use super::failure::told;
 use super::files::{Directories, Lease, OpenError, OpenFile};
@@ -22,125 +21,6 @@ use super::table::{Entry, Numbers, Pending, Run, Stop, Table};
 use super::{Clock, JobId};
 use crate::bulk::Progress;
 use crate::export::{Counting, ExportError};
-
-/// Told about every step of every job.
-pub type Listener = Arc<dyn Fn(Event, &Job) + Send + Sync>;
-
-/// A step in a job's life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Event {
-    /// It was accepted.
-    Accepted,
-    /// A run of it began.
-    Started,
-    /// Its run failed or was interrupted; it will run again.
-    PutBack,
-    /// Its files are whole.
-    Completed,
-    /// It failed for good.
-    Failed,
-    /// It was deleted on request.
-    Deleted,
-    /// Its time was over.
-    Expired,
-}
-
-/// What an operator decides about jobs.
-#[derive(Clone)]
-pub struct JobsConfig {
-    /// Where the directories of jobs are; nothing else belongs there.
-    pub directory: PathBuf,
-    /// Exports that run at a time.
-    pub max_running: usize,
-    /// Jobs of one client that have not ended, running or waiting (K-14).
-    pub max_unfinished_per_client: usize,
-    /// Jobs that wait, of all clients (K-14).
-    pub max_queued: usize,
-    /// How long a job and its files are kept after its end.
-    pub kept_for: Duration,
-    /// Runs of one job, when the database is lost or the process ends under it.
-    pub max_attempts: u32,
-    /// Pause before the second run; six times longer before each further one.
-    pub retry_pause: Duration,
-    /// Whether a kick-off that repeats an unfinished one of the same client is given that job. Off by default: who
-    /// deletes one of the two deletes both.
-    pub attach: bool,
-    /// Bytes that the files of all jobs may take.
-    pub max_bytes: Option<u64>,
-    /// Bytes that the files of one job may take.
-    pub max_job_bytes: Option<u64>,
-    /// Told about every step; it must not block for long.
-    pub listener: Option<Listener>,
-}
-
-impl JobsConfig {
-    /// The defaults, with jobs under `directory`.
-    pub fn new(directory: impl Into<PathBuf>) -> Self {
-        Self {
-            directory: directory.into(),
-            max_running: 2,
-            max_unfinished_per_client: 4,
-            max_queued: 64,
-            kept_for: Duration::from_hours(24),
-            max_attempts: 3,
-            retry_pause: Duration::from_secs(10),
-            attach: false,
-            max_bytes: None,
-            max_job_bytes: None,
-            listener: None,
-        }
-    }
-}
-
-/// Why a kick-off is not accepted.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SubmitError {
-    /// The client has enough unfinished jobs (429, K-14).
-    #[error("{limit} exports of this client have not ended; wait for one to end, or delete one")]
-    TooManyRunning {
-        /// How many it may have.
-        limit: usize,
-    },
-    /// Too many jobs wait (503, R-01).
-    #[error("too many exports are waiting")]
-    QueueFull,
-    /// The space for files is used up (503, R-02).
-    #[error("the space for files of exports is used up until some of them expire")]
-    NoSpace,
-    /// The server goes down (503).
-    #[error("the server is shutting down")]
-    Draining,
-    /// The job could not be kept, so it was not accepted (5xx).
-    #[error("the job could not be recorded")]
-    Store(#[from] StoreError),
-    /// The system has no random numbers (5xx).
-    #[error("the job could not be given an id")]
-    Random(#[source] io::Error),
-    /// The process is ending (5xx).
-    #[error("the server could not do it now")]
-    Stopped,
-}
-
-/// Why jobs cannot be kept at all.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// The records.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The directory of the files.
-    #[error("failed to use {} for the files of jobs", path.display())]
-    Directory {
-        /// It.
-        path: PathBuf,
-        /// The system's word.
-        source: io::Error,
-    },
-    /// A thread.
-    #[error("failed to start the thread that starts jobs")]
-    Thread(#[source] io::Error),
-}
 
 /// A run to be begun.
 #[derive(Debug)]
@@ -176,7 +56,7 @@ impl Keeper {
         Self { config, store, clock, directories, writer, table, busy, store_works: AtomicBool::new(true) }
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
+    pub(super) fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -184,14 +64,14 @@ impl Keeper {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tell(&self, event: Event, job: &Job) {
+    pub(super) fn tell(&self, event: Event, job: &Job) {
         if let Some(listener) = &self.config.listener {
             listener(event, job);
         }
     }
 
     /// Notes whether the store works.
-    fn stored<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+    pub(super) fn stored<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
         self.store_works.store(result.is_ok(), Relaxed);
         result.inspect_err(|error| tracing::error!(error = error as &dyn std::error::Error, "the job store failed"))
     }
@@ -220,7 +100,8 @@ impl Keeper {
             if table.unfinished_of(client) >= limit {
                 return Err(SubmitError::TooManyRunning { limit });
             }
-            if table.queue.len() >= self.config.max_queued {
+            let places = self.config.max_running + self.config.max_queued;
+            if table.queue.len() + table.running.len() >= places {
                 return Err(SubmitError::QueueFull);
             }
             if self.config.max_bytes.is_some_and(|max| table.stored_bytes() >= max) {
@@ -313,9 +194,8 @@ impl Keeper {
         let job = Arc::clone(&entry.job);
         table.running.insert(job.id, job.client.clone());
         table.totals.started += 1;
-        let running = table.running.len();
+        self.busy.send_replace(table.running.len());
         drop((table, writer));
-        self.busy.send_replace(running);
         self.tell(Event::Started, &job);
         Some(Start { directory: self.directories.of(job.id), job, progress, cancel })
     }
@@ -344,7 +224,7 @@ impl Keeper {
         });
         let mut table = self.table();
         table.running.remove(&id);
-        let running = table.running.len();
+        self.busy.send_replace(table.running.len());
         let gone = match table.entries.get_mut(&id) {
             Some(entry) => {
                 entry.run = None;
@@ -356,7 +236,6 @@ impl Keeper {
         if gone {
             self.directories.remove(id);
         }
-        self.busy.send_replace(running);
         if let Some((event, job)) = recorded {
             self.tell(event, &job);
         }
@@ -378,11 +257,12 @@ impl Keeper {
                 tracing::info!(job = %id, attempt, seconds, rejected, "export completed");
                 ends(State::Completed { manifest, rejected })
             }
-            (Err(ExportError::Cancelled), Some(Stop::Drain)) => {
+            // Whatever it says: it was told to stop.
+            (Err(_), Some(Stop::Drain)) => {
                 tracing::info!(job = %id, attempt, "export interrupted; it runs again at the next start");
                 Pending { job: job.put_back(false), not_before: now }
             }
-            (Err(ExportError::Cancelled), Some(Stop::TooLarge)) => {
+            (Err(_), Some(Stop::TooLarge)) => {
                 tracing::error!(job = %id, attempt, seconds, "export failed: it outgrew its space");
                 ends(State::Failed(Failed::too_large()))
             }
@@ -398,7 +278,7 @@ impl Keeper {
     }
 
     /// Writes what became of a job, and shows it; kept for later when the store does not take it.
-    fn record(&self, next: Pending) -> Option<(Event, Arc<Job>)> {
+    pub(super) fn record(&self, next: Pending) -> Option<(Event, Arc<Job>)> {
         let _writer = self.writer();
         let id = next.job.id;
         // Deleted meanwhile.
@@ -421,90 +301,9 @@ impl Keeper {
         Some((event, Arc::clone(&table.entries.get(&id)?.job)))
     }
 
-    /// What time brings: records that could not be written are, jobs expire, space is watched.
-    pub(super) fn tick(&self) {
-        self.write_pending();
-        self.expire();
-        self.watch_space();
-    }
-
-    fn write_pending(&self) {
-        let pending: Vec<Pending> =
-            self.table().entries.values_mut().filter_map(|entry| entry.pending.take()).collect();
-        for next in pending {
-            if let Some((event, job)) = self.record(next) {
-                self.tell(event, &job);
-            }
-        }
-    }
-
-    /// Removes jobs whose time is over. Files that are being read hold that up, once as long again at most;
-    /// later only who has them open keeps them (F-11).
-    fn expire(&self) {
-        let now = self.clock.now();
-        let kept_for = self.config.kept_for.as_micros() as i64;
-        let over = |entry: &Entry| {
-            entry.job.expires_at.is_some_and(|at| at <= now && (!entry.is_read() || at.saturating_add(kept_for) <= now))
-        };
-        let _writer = self.writer();
-        let expired: Vec<Entry> = {
-            let mut table = self.table();
-            let ids: Vec<JobId> = table.entries.iter().filter(|(_, entry)| over(entry)).map(|(id, _)| *id).collect();
-            table.leftover.extend(&ids);
-            table.totals.expired += ids.len() as u64;
-            ids.iter().filter_map(|id| table.entries.remove(id)).collect()
-        };
-        for entry in &expired {
-            // Files first: on a full disk they are what must go, and the record of an expired job is not shown again.
-            self.directories.remove(entry.job.id);
-            self.tell(Event::Expired, &entry.job);
-        }
-        let leftover = std::mem::take(&mut self.table().leftover);
-        let kept: Vec<JobId> = leftover.into_iter().filter(|id| self.stored(self.store.remove(*id)).is_err()).collect();
-        self.table().leftover.extend(kept);
-    }
-
-    /// Stops what has outgrown its space: a job its own, the youngest job that of all.
-    fn watch_space(&self) {
-        let JobsConfig { max_bytes, max_job_bytes, .. } = self.config;
-        if max_bytes.is_none() && max_job_bytes.is_none() {
-            return;
-        }
-        let (ids, stored) = {
-            let table = self.table();
-            (table.running.keys().copied().collect::<Vec<_>>(), table.stored_bytes())
-        };
-        let sizes: Vec<(JobId, u64)> = ids.into_iter().map(|id| (id, self.directories.bytes(id))).collect();
-        let total = stored + sizes.iter().map(|(_, bytes)| bytes).sum::<u64>();
-        let mut table = self.table();
-        let table = &mut *table;
-        let mut too_large: HashSet<JobId> = sizes
-            .iter()
-            .filter(|(_, bytes)| max_job_bytes.is_some_and(|max| *bytes > max))
-            .map(|(id, _)| *id)
-            .collect();
-        // Those that are being stopped already will give their space back.
-        let stopping = |id: &JobId| {
-            table.entries.get(id).and_then(|entry| entry.run.as_ref()).is_none_or(|run| run.stop.is_some())
-        };
-        if max_bytes.is_some_and(|max| total > max)
-            && too_large.is_empty()
-            && !sizes.iter().any(|(id, _)| stopping(id))
-            && let Some(youngest) =
-                sizes.iter().filter_map(|(id, _)| Some((table.entries.get(id)?.job.created_at, *id))).max()
-        {
-            too_large.insert(youngest.1);
-        }
-        for id in too_large {
-            if let Some(run) = table.entries.get_mut(&id).and_then(|entry| entry.run.as_mut()) {
-                run.stop.get_or_insert(Stop::TooLarge);
-                run.cancel.cancel();
-            }
-        }
-    }
-
-    /// Nothing is accepted and nothing begins from now on.
+    /// Nothing is accepted and nothing begins from now on: it waits for what is just being written.
     pub(super) fn begin_drain(&self) {
+        let _writer = self.writer();
         self.table().draining = true;
     }
 

@@ -7,6 +7,7 @@
 //! This room knows no HTTP: who may see a job is decided by whoever asks for it.
 
 mod clock;
+mod config;
 #[cfg(test)]
 mod contract;
 mod engine;
@@ -18,6 +19,7 @@ mod keeper;
 mod queue;
 mod record;
 mod recover;
+mod retention;
 mod store;
 mod table;
 #[cfg(test)]
@@ -26,11 +28,11 @@ pub(crate) mod testing;
 mod tests;
 
 pub use clock::{Clock, SystemClock};
+pub use config::{Event, JobsConfig, Listener, StartError, SubmitError};
 pub use engine::{CheckError, Engine, LiveEngine, Made};
 pub use files::{Lease, OpenError, OpenFile};
 pub use id::{JobId, NotAJobId};
 pub use jobs::{Drained, Jobs};
-pub use keeper::{Event, JobsConfig, Listener, StartError, SubmitError};
 pub use record::{FORMAT, Failed, Job, NewJob, State};
 pub use store::{JobStore, RedbStore, StoreError, open_state};
 pub use table::{Numbers, Totals};

@@ -7,8 +7,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::config::{JobsConfig, StartError};
 use super::files::Directories;
-use super::keeper::{JobsConfig, Keeper, StartError};
+use super::keeper::Keeper;
 use super::record::{Failed, Job, State};
 use super::store::{JobStore, StoreError};
 use super::table::{Entry, Table};

@@ -70,7 +70,7 @@ pub struct Totals {
     pub attached: u64,
     /// Runs begun.
     pub started: u64,
-    /// Runs that failed and are tried again.
+    /// Runs that ended early; their jobs run again.
     pub retried: u64,
     /// Jobs completed.
     pub completed: u64,
