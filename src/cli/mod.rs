@@ -1,6 +1,7 @@
 //! The command line: arguments, settings, exit codes, what a person sees.
 
 pub mod args;
+mod check_config;
 mod demo;
 mod engine;
 pub mod exit;
@@ -14,6 +15,7 @@ mod preview;
 pub mod progress;
 pub mod reference;
 mod serve;
+mod setup;
 mod show;
 pub mod table;
 mod test;
@@ -67,9 +69,9 @@ fn execute(cli: &Cli, bars: &MultiProgress) -> Result<Exit, Failure> {
             preview::run(args, &start(cli, flags, bars)?)
         }
         Command::Test(args) => test::run(args, &start(cli, args.pack.flags(), bars)?),
-        Command::Serve(args) => serve::run(args, &start(cli, args.flags(), bars)?),
+        Command::Serve(args) => serve::run(&start(cli, args.flags(), bars)?),
         Command::Config(args) => match &args.action {
-            ConfigAction::Check(args) => serve::check(&start(cli, args.serve.flags(), bars)?),
+            ConfigAction::Check(args) => check_config::run(&start(cli, args.serve.flags(), bars)?),
         },
         Command::Demo(args) => demo::run(args, &start(cli, Flags::new(), bars)?, bars),
         Command::Grants(args) => {

@@ -74,6 +74,14 @@ pub const SERVER_SETTINGS: &[Setting] = &[
         meaning: "What `aud` of an access token must contain, for `auth: external`. Unless given, the base URL.",
     },
     Setting {
+        name: "token-url",
+        kind: Kind::Text,
+        default: None,
+        env: "SMELT_TOKEN_URL",
+        flag: "--token-url",
+        meaning: "Token endpoint of that server, for `auth: external`; discovery tells it to clients.",
+    },
+    Setting {
         name: "inner-hosts",
         kind: Kind::List,
         default: None,

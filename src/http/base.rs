@@ -43,6 +43,16 @@ impl BaseUrl {
         self.text.starts_with("https://")
     }
 
+    /// Whether it leads to this machine only.
+    pub fn is_loopback(&self) -> bool {
+        let authority = self.origin().split("//").nth(1).unwrap_or_default();
+        let host = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            Some((host, _)) => host,
+            None => authority.split(':').next().unwrap_or_default(),
+        };
+        host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    }
+
     /// The URL of a path below the base; `path` begins with a slash.
     pub fn at(&self, path: &str) -> String {
         format!("{}{path}", self.text)
@@ -90,6 +100,7 @@ mod tests {
             assert_eq!((base.origin(), base.path()), (origin, path), "{text}");
             assert_eq!(base.at("/metadata"), format!("{}/metadata", text.trim_end_matches('/')));
             assert_eq!(base.is_secure(), text.starts_with("https"));
+            assert_eq!(base.is_loopback(), !text.contains("example"), "{text}");
         }
     }
 

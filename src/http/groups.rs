@@ -11,10 +11,7 @@ use super::reply::{FHIR_JSON, Problem};
 use crate::auth::Access;
 use crate::bulk::accept::accepts_json;
 use crate::fhir::outcome::IssueType;
-use crate::job::{CheckError, GroupQuery};
-
-/// Members that a read lists at most.
-const MEMBERS: usize = 10_000;
+use crate::job::CheckError;
 
 /// Groups on a page, unless `_count` says otherwise.
 const PAGE: usize = 50;
@@ -28,8 +25,7 @@ pub(super) async fn read(ask: &Ask<'_>, id: String) -> Result<HttpResponse, Prob
     if !access.groups.allows(&id) {
         return Err(Problem::NoGroup);
     }
-    let query = GroupQuery { id: Some(id.clone()), members: MEMBERS };
-    let group = fetch(ask, query).await?.into_iter().next().ok_or(Problem::NoGroup)?;
+    let group = fetch(ask, Some(&id)).await?.into_iter().next().ok_or(Problem::NoGroup)?;
     ask.audit(Deed::Groups, Some(&access.client), None, 200, vec![("group", id)]).await?;
     Ok(json(StatusCode::OK, FHIR_JSON, group))
 }
@@ -40,7 +36,7 @@ pub(super) async fn search(ask: &Ask<'_>) -> Result<HttpResponse, Problem> {
     let query = ask.request.uri().query().unwrap_or_default();
     let search = Search::read(query)?;
     let mut found = Vec::new();
-    for text in fetch(ask, GroupQuery { id: None, members: 0 }).await? {
+    for text in fetch(ask, None).await? {
         // The mapping made it; what is no JSON is a bug of ours.
         let group: Value = serde_json::from_slice(&text).map_err(|_error| Problem::Internal)?;
         let id = group["id"].as_str().unwrap_or_default();
@@ -63,8 +59,8 @@ async fn permitted(ask: &Ask<'_>) -> Result<Access, Problem> {
     if access.scopes.reads("Group") { Ok(access) } else { Err(Problem::Scope(vec!["Group".to_owned()])) }
 }
 
-async fn fetch(ask: &Ask<'_>, query: GroupQuery) -> Result<Vec<Vec<u8>>, Problem> {
-    match ask.service.jobs.groups(query).await {
+async fn fetch(ask: &Ask<'_>, id: Option<&str>) -> Result<Vec<Vec<u8>>, Problem> {
+    match ask.service.jobs.groups(id).await {
         Ok(groups) => Ok(groups),
         Err(CheckError::UnknownGroup) => Err(Problem::NoGroup),
         Err(CheckError::Unavailable) => Err(Problem::Unavailable("The source database")),

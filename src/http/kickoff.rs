@@ -149,6 +149,10 @@ async fn check(
     let unknown = match ask.service.jobs.check(request).await {
         Ok(()) => return Ok(()),
         Err(CheckError::UnknownGroup) => return Err(Problem::NoGroup),
+        Err(CheckError::NotMembers(count)) => {
+            let text = format!("`patient` names patients that are not members of the Group: {count} of them");
+            return Err(Problem::Request(IssueType::BusinessRule, text));
+        }
         Err(CheckError::NotApplicable(why)) => return Err(Problem::Request(IssueType::NotSupported, why)),
         Err(CheckError::Unavailable) => return Err(Problem::Unavailable("The source database")),
         Err(CheckError::UnknownPatients(ids)) => ids,

@@ -89,12 +89,22 @@ impl Bound {
         self.address
     }
 
-    /// Serves until it is told to stop by the handle, which `started` is given once requests are taken.
-    pub async fn serve(
+    /// Serves, and blocks until it is told to stop. `until` gets what stops it once requests are taken, and runs beside
+    /// the server.
+    pub fn serve<F: Future<Output = ()> + 'static>(
         self,
         service: Arc<Service>,
         tls: Option<Arc<Certificate>>,
-        started: impl FnOnce(Running),
+        until: impl FnOnce(Running) -> F,
+    ) -> Result<(), ServeError> {
+        actix_web::rt::System::new().block_on(self.run(service, tls, until))
+    }
+
+    async fn run<F: Future<Output = ()> + 'static>(
+        self,
+        service: Arc<Service>,
+        tls: Option<Arc<Certificate>>,
+        until: impl FnOnce(Running) -> F,
     ) -> Result<(), ServeError> {
         let mut handles = Vec::new();
         let tls = tls.map(|certificate| certificate.server_config()).transpose()?;
@@ -132,7 +142,7 @@ impl Bound {
                 Some(actix_web::rt::spawn(server))
             }
         };
-        started(Running(handles));
+        actix_web::rt::spawn(until(Running(handles)));
         server.await.map_err(ServeError::Run)?;
         if let Some(apart) = apart {
             let _ = apart.await;
