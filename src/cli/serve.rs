@@ -11,9 +11,9 @@ use super::setup::{self, Facts};
 use super::{engine, print};
 use crate::auth::Authority;
 use crate::bulk::capability::TypeFeatures;
-use crate::config::settings::DatabaseUrl;
 use crate::config::Settings;
 use crate::config::server::AuthMode;
+use crate::config::settings::DatabaseUrl;
 use crate::export::{ExportOptions, Prepared, prepare};
 use crate::fhir::search::search_params;
 use crate::http::{Audit, Catalogue, Certificate, Parts, Running, Service, bind};
@@ -46,10 +46,10 @@ pub(super) fn run(settings: &Settings) -> Result<Exit, Failure> {
     let catalogue = catalogue(&prepared);
 
     let state = setup::state_dir(&server.state_dir)?;
-    let database = open_state(&state.join("state.redb")).map_err(setup::in_use)?;
+    let database = open_state(&state.join("state.redb")).map_err(|error| setup::in_use(&error))?;
     let facts = Facts { base_url: &base_url, types: &catalogue.types };
     let key = setup::signing_key(&state)?;
-    let authority = Arc::new(setup::authority(server, &facts, key.clone(), &database)?);
+    let authority = Arc::new(setup::authority(server, &facts, key.clone(), Arc::new(NoReplays))?);
     let audit_path = server.audit_log.clone().unwrap_or_else(|| state.join("audit.ndjson"));
     let audit = Audit::open(&audit_path).map_err(|error| setup::file("open", &audit_path, &error))?;
 
@@ -62,8 +62,9 @@ pub(super) fn run(settings: &Settings) -> Result<Exit, Failure> {
         ..JobsConfig::new(state.join("jobs"))
     };
     let live = LiveEngine::new(source, Arc::new(prepared), options);
-    let jobs = Jobs::start(config, Arc::new(RedbStore::new(database)), Arc::new(live), Arc::new(crate::job::SystemClock))
-        .map_err(|error| Failure::new(Exit::Failed, &error, None))?;
+    let jobs =
+        Jobs::start(config, Arc::new(RedbStore::new(database)), Arc::new(live), Arc::new(crate::job::SystemClock))
+            .map_err(|error| Failure::new(Exit::Failed, &error, None))?;
     let service = Service::new(Parts {
         options: setup::options(server, base_url.clone()),
         catalogue,
@@ -125,7 +126,7 @@ fn catalogue(prepared: &Prepared) -> Catalogue {
             .map(str::to_owned)
             .collect(),
     });
-    Catalogue { pack: pack.name.clone(), types: types.collect() }
+    Catalogue { pack: pack.project.name.clone(), types: types.collect() }
 }
 
 fn changed(path: &Path) -> Option<SystemTime> {
@@ -196,4 +197,11 @@ async fn until_told(running: Running, service: Arc<Service>, jobs: Arc<Jobs>, mu
         _ = terminate.recv() => std::process::exit(Exit::Interrupted as i32),
     }
     running.stop().await;
+}
+
+struct NoReplays;
+impl crate::auth::Replays for NoReplays {
+    fn first(&self, _: &str, _: &str, _: i64, _: i64) -> Result<bool, crate::auth::ReplayError> {
+        Ok(true)
+    }
 }
