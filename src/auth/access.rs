@@ -97,3 +97,44 @@ impl Refused {
 
 /// `WWW-Authenticate` of a `403` that lacks a scope.
 pub const INSUFFICIENT_SCOPE: &str = "Bearer error=\"insufficient_scope\"";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// K-15, K-17: an export of everything is not a way around a restriction to Groups.
+    #[test]
+    fn groups_bound_every_level() {
+        let only = GroupAccess::Only(BTreeSet::from(["a".to_owned()]));
+        let group = |id: &str| Level::Group(id.to_owned());
+        for (access, level, want) in [
+            (&GroupAccess::All, Level::System, true),
+            (&GroupAccess::All, Level::Patient, true),
+            (&GroupAccess::All, group("b"), true),
+            (&only, Level::System, false),
+            (&only, Level::Patient, false),
+            (&only, group("a"), true),
+            (&only, group("b"), false),
+            (&only, group(""), false),
+            (&GroupAccess::Only(BTreeSet::new()), group("a"), false),
+        ] {
+            assert_eq!(access.reaches(&level), want, "{access:?} {level:?}");
+        }
+    }
+
+    /// clients ask for a new token on 401 only.
+    #[test]
+    fn refusals_say_how_to_go_on() {
+        for (refused, status, code) in [
+            (Refused::Missing, 401, "login"),
+            (Refused::Invalid, 401, "login"),
+            (Refused::Expired, 401, "expired"),
+            (Refused::Unavailable, 503, "transient"),
+        ] {
+            assert_eq!((refused.status(), refused.issue_code()), (status, code));
+            let header = refused.www_authenticate();
+            assert_eq!(header.is_some(), status == 401);
+            assert!(header.is_none_or(|header| header.starts_with("Bearer error=\"invalid_token\"")));
+        }
+    }
+}

@@ -115,3 +115,42 @@ impl TokenError {
 fn json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// A-22, A-24: what is in the answer, and that nothing else is.
+    #[test]
+    fn a_grant_has_the_members_clients_read() {
+        let response =
+            TokenResponse { access_token: "a.b.c".to_owned(), expires_in: 300, scope: "system/*.rs".to_owned() };
+        let body: Value = serde_json::from_slice(&response.to_json()).unwrap();
+        assert_eq!(
+            body,
+            json!({"access_token": "a.b.c", "token_type": "bearer", "expires_in": 300, "scope": "system/*.rs"})
+        );
+        assert!(!format!("{response:?}").contains("a.b.c"), "A-31");
+    }
+
+    /// A-10, A-11, A-25.
+    #[test]
+    fn errors_have_the_status_of_their_code() {
+        for (kind, status, code) in [
+            (Kind::InvalidRequest, 400, "invalid_request"),
+            (Kind::InvalidClient, 401, "invalid_client"),
+            (Kind::UnsupportedGrantType, 400, "unsupported_grant_type"),
+            (Kind::InvalidScope, 400, "invalid_scope"),
+            (Kind::Unavailable, 503, "temporarily_unavailable"),
+        ] {
+            let error = TokenError::new(kind, "why");
+            assert_eq!((error.status(), error.code(), error.retry_after()), (status, code, None));
+            let body: Value = serde_json::from_slice(&error.to_json()).unwrap();
+            assert_eq!(body, json!({"error": code, "error_description": "why"}));
+        }
+        let error = TokenError::too_many(7);
+        assert_eq!((error.status(), error.retry_after()), (429, Some(7)));
+    }
+}

@@ -4,99 +4,35 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::access::{Access, GroupAccess, Refused};
 use super::answer::{Kind, TokenError, TokenResponse};
+use super::bearer::{self, Granted};
 use super::client::Registry;
+use super::discovery;
+use super::fetch::Fetcher;
+use super::jwks::{KeySets, NoKeys};
 use super::replay::Replays;
 use super::scope::Scopes;
 use super::secret::SigningKey;
+use super::settings::{ExternalSettings, SetupError, SmartSettings};
+use super::token::TokenEndpoint;
 use crate::clock::Clock;
 
 /// Client of every request of an open server.
 pub const ANONYMOUS: &str = "anonymous";
 
-/// How this server checks its clients itself.
-#[derive(Debug, Clone)]
-pub struct SmartSettings {
-    /// Public URL of the token endpoint; what discovery shows and `aud` names.
-    pub token_url: String,
-    /// Further URLs that `aud` may name, where the server has several public names.
-    pub other_audiences: Vec<String>,
-    /// Types that scopes can be granted for: what is mapped, and `Group`.
-    pub types: BTreeSet<String>,
-    /// Seconds an access token lives: 30 to 3600.
-    pub token_lifetime: u32,
-    /// Members that the discovery document gets beside ours.
-    pub discovery_extra: Map<String, Value>,
-    /// How keys are fetched.
-    pub fetch: FetchSettings,
-    /// Limits of the token endpoint.
-    pub rates: Rates,
-}
-
-/// How access tokens of another server are checked.
-#[derive(Debug, Clone)]
-pub struct ExternalSettings {
-    /// `iss` of its tokens.
-    pub issuer: String,
-    /// Where its keys are.
-    pub jwks_url: String,
-    /// `aud` of the tokens that are for this server.
-    pub audience: String,
-    /// Its token endpoint, for discovery; without it there is no discovery document.
-    pub token_url: Option<String>,
-    /// Types that scopes can be granted for: what is mapped, and `Group`.
-    pub types: BTreeSet<String>,
-    /// Members that the discovery document gets beside ours.
-    pub discovery_extra: Map<String, Value>,
-    /// How keys are fetched.
-    pub fetch: FetchSettings,
-}
-
-/// How key sets are fetched.
-#[derive(Debug, Clone, Default)]
-pub struct FetchSettings {
-    /// Hosts that may have an inner address. Plain http is allowed for those of them that are this machine.
-    pub allow_inner_hosts: BTreeSet<String>,
-}
-
-/// Token requests a minute.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rates {
-    /// From one address.
-    pub per_address: u32,
-    /// Of one client.
-    pub per_client: u32,
-}
-
-impl Default for Rates {
-    fn default() -> Self {
-        Self { per_address: 300, per_client: 120 }
-    }
-}
-
-/// Settings that cannot work.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SetupError {
-    /// An open server would be reachable by others.
-    #[error("without authorization the server listens on this machine only: {0} is reachable by others")]
-    OpenToNetwork(IpAddr),
-}
-
 /// Checks who asks.
 pub struct Authority {
     mode: Mode,
-    clients: RwLock<Arc<Registry>>,
     clock: Arc<dyn Clock>,
 }
 
 enum Mode {
     Open,
-    Smart,
-    External,
+    Smart { endpoint: Box<TokenEndpoint>, clients: RwLock<Arc<Registry>> },
+    External { settings: Box<ExternalSettings>, keys: KeySets, clients: RwLock<Option<Arc<Registry>>> },
 }
 
 impl Authority {
@@ -107,44 +43,59 @@ impl Authority {
             Some(address) if !open_to_network => return Err(SetupError::OpenToNetwork(*address)),
             _ => tracing::warn!("NO AUTHORIZATION: everybody who reaches this server can export everything"),
         }
-        Ok(Self { mode: Mode::Open, clients: RwLock::default(), clock })
+        Ok(Self { mode: Mode::Open, clock })
     }
 
     /// Clients are registered here and get their tokens here (SMART Backend Services).
     pub fn smart(
-        _settings: SmartSettings,
+        settings: SmartSettings,
         clients: Registry,
-        _key: SigningKey,
-        _replays: Arc<dyn Replays>,
+        key: SigningKey,
+        replays: Arc<dyn Replays>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, SetupError> {
-        Ok(Self { mode: Mode::Smart, clients: RwLock::new(Arc::new(clients)), clock })
+        settings.check()?;
+        let fetcher = Fetcher::new(settings.fetch.allow_inner_hosts.clone())?;
+        let keys = KeySets::new(fetcher, Arc::clone(&clock));
+        let endpoint = Box::new(TokenEndpoint::new(settings, keys, key, replays, Arc::clone(&clock)));
+        Ok(Self { mode: Mode::Smart { endpoint, clients: RwLock::new(Arc::new(clients)) }, clock })
     }
 
     /// Tokens come from another server. With `clients`, only those have access, within their scopes and Groups.
     pub fn external(
-        _settings: ExternalSettings,
+        settings: ExternalSettings,
         clients: Option<Registry>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, SetupError> {
-        Ok(Self { mode: Mode::External, clients: RwLock::new(Arc::new(clients.unwrap_or_default())), clock })
+        settings.check()?;
+        let fetcher = Fetcher::new(settings.fetch.allow_inner_hosts.clone())?;
+        let keys = KeySets::new(fetcher, Arc::clone(&clock));
+        let clients = RwLock::new(clients.map(Arc::new));
+        Ok(Self { mode: Mode::External { settings: Box::new(settings), keys, clients }, clock })
     }
 
-    /// Answers `POST` to the token endpoint. `form` is the decoded body, `peer` the client's address.
-    #[expect(clippy::unused_async, reason = "the skeleton asks nobody yet")]
+    /// Answers `POST` to the token endpoint. `form` is the decoded body with its fields in any order,
+    /// `peer` the client's address.
     pub async fn token(
         &self,
-        _form: &[(String, String)],
-        _content_type: &str,
-        _peer: IpAddr,
+        form: &[(String, String)],
+        content_type: &str,
+        peer: IpAddr,
     ) -> Result<TokenResponse, TokenError> {
-        Err(TokenError::new(Kind::InvalidRequest, "this server has no token endpoint"))
+        match &self.mode {
+            Mode::Smart { endpoint, clients } => {
+                let clients = current(clients);
+                endpoint.answer(&clients, form, content_type, peer).await
+            }
+            Mode::Open | Mode::External { .. } => {
+                Err(TokenError::new(Kind::InvalidRequest, "this server gives out no tokens"))
+            }
+        }
     }
 
-    /// Checks the `Authorization` header of a request.
-    #[expect(clippy::unused_async, reason = "the skeleton asks nobody yet")]
-    pub async fn access(&self, _authorization: Option<&str>) -> Result<Access, Refused> {
-        match self.mode {
+    /// Checks the `Authorization` header of a request. A request with several such headers has none.
+    pub async fn access(&self, authorization: Option<&str>) -> Result<Access, Refused> {
+        match &self.mode {
             Mode::Open => Ok(Access {
                 client: ANONYMOUS.to_owned(),
                 scopes: Scopes::everything(),
@@ -152,42 +103,117 @@ impl Authority {
                 admin: false,
                 max_running: None,
             }),
-            Mode::Smart | Mode::External => Err(Refused::Missing),
+            Mode::Smart { endpoint, clients } => {
+                let granted = bearer::check(endpoint.key(), bearer::token(authorization)?, self.clock.now_seconds())?;
+                let clients = current(clients);
+                of_client(granted, &clients, endpoint.types())
+            }
+            Mode::External { settings, keys, clients } => {
+                let foreign = bearer::read_foreign(bearer::token(authorization)?)?;
+                let keys = match keys.get(&settings.jwks_url, |keys| foreign.has_key(keys)).await {
+                    Ok(keys) => keys,
+                    Err(NoKeys(error)) => {
+                        if let Some(error) = error {
+                            tracing::warn!(%error, "failed to fetch the keys of the authorization server");
+                        }
+                        return Err(Refused::Unavailable);
+                    }
+                };
+                let now = self.clock.now_seconds();
+                let granted = foreign.check(&keys, &settings.issuer, &settings.audience, now)?;
+                match current(clients) {
+                    Some(clients) => of_client(granted, &clients, &settings.types),
+                    None => Ok(Access {
+                        client: granted.client,
+                        scopes: granted.scopes.intersection(&Scopes::everything(), Some(&settings.types)),
+                        groups: GroupAccess::All,
+                        admin: false,
+                        max_running: None,
+                    }),
+                }
+            }
         }
     }
 
     /// Whether requests need a token; `requiresAccessToken` follows from it.
-    pub fn protects(&self) -> bool {
+    pub const fn protects(&self) -> bool {
         !matches!(self.mode, Mode::Open)
     }
 
     /// The discovery document, where there is one.
     pub fn smart_configuration(&self) -> Option<Value> {
-        None
+        match &self.mode {
+            Mode::Open => None,
+            Mode::Smart { endpoint, .. } => Some(endpoint.discovery()),
+            Mode::External { settings, .. } => {
+                let url = settings.token_url.as_deref()?;
+                Some(discovery::external(url, &settings.types, &settings.discovery_extra))
+            }
+        }
     }
 
     /// URL of the token endpoint, for the CapabilityStatement (C-08).
     pub fn token_url(&self) -> Option<&str> {
-        None
+        match &self.mode {
+            Mode::Open => None,
+            Mode::Smart { endpoint, .. } => Some(endpoint.url()),
+            Mode::External { settings, .. } => settings.token_url.as_deref(),
+        }
     }
 
-    /// Takes the clients of a registry file that was read again: from the next request on.
-    pub fn replace_clients(&self, clients: Registry) {
-        *self.clients.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(clients);
+    /// Takes the clients of a registry file that was read again: from the next request on. Tokens of clients
+    /// that are gone end at once, and key sets are fetched anew.
+    pub fn replace_clients(&self, new: Registry) {
+        match &self.mode {
+            Mode::Open => {}
+            Mode::Smart { endpoint, clients } => {
+                *clients.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
+                endpoint.forget_keys();
+            }
+            Mode::External { keys, clients, .. } => {
+                *clients.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(new));
+                keys.forget();
+            }
+        }
     }
 
     /// Web origins of all clients.
     pub fn origins(&self) -> BTreeSet<String> {
-        self.registry().clients().flat_map(|client| client.origins.iter().cloned()).collect()
+        let of = |clients: &Registry| clients.clients().flat_map(|client| client.origins.iter().cloned()).collect();
+        match &self.mode {
+            Mode::Open => BTreeSet::new(),
+            Mode::Smart { clients, .. } => {
+                let clients = current(clients);
+                of(&clients)
+            }
+            Mode::External { clients, .. } => current(clients).map(|clients| of(&clients)).unwrap_or_default(),
+        }
     }
+}
 
-    fn registry(&self) -> Arc<Registry> {
-        Arc::clone(&self.clients.read().unwrap_or_else(PoisonError::into_inner))
-    }
+fn current<T: Clone>(shared: &RwLock<T>) -> T {
+    shared.read().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+/// What a token gives to the client it was made for, as that client is registered now (K-15, A-27).
+fn of_client(granted: Granted, clients: &Registry, types: &BTreeSet<String>) -> Result<Access, Refused> {
+    let client = clients.get(&granted.client).ok_or(Refused::Invalid)?;
+    Ok(Access {
+        client: granted.client,
+        scopes: granted.scopes.intersection(&client.scopes, Some(types)),
+        groups: client.groups.clone(),
+        admin: client.admin,
+        max_running: client.max_running,
+    })
 }
 
 impl std::fmt::Debug for Authority {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Authority").field("now", &self.clock.now_seconds()).finish_non_exhaustive()
+        let mode = match self.mode {
+            Mode::Open => "open",
+            Mode::Smart { .. } => "smart",
+            Mode::External { .. } => "external",
+        };
+        f.debug_struct("Authority").field("mode", &mode).finish_non_exhaustive()
     }
 }

@@ -205,3 +205,119 @@ impl fmt::Display for Scope {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A-19: both forms, and what is dropped (A-18).
+    #[test]
+    fn both_forms_are_read() {
+        for (text, want) in [
+            ("system/Patient.rs", "system/Patient.rs"),
+            ("system/*.read", "system/*.read"),
+            ("system/*.*", "system/*.*"),
+            ("system/Patient.write", "system/Patient.write"),
+            ("system/Patient.cruds", "system/Patient.cruds"),
+            ("system/Patient.r", "system/Patient.r"),
+            ("system/Patient.rs system/Patient.rs  system/Patient.read", "system/Patient.rs system/Patient.read"),
+            // Out of order, unknown, empty.
+            ("system/Patient.sr system/Patient.rr system/Patient.x system/Patient. system/Patient", ""),
+            ("patient/Patient.rs user/*.read openid launch offline_access", ""),
+            ("system/.rs system/patient.rs system/Pa-tient.rs system/Patient/1.rs system/**.rs", ""),
+            // A-21: a query is never granted without being enforced.
+            ("system/Observation.rs?category=laboratory", ""),
+            ("SYSTEM/Patient.rs", ""),
+            ("system/Patient.READ", ""),
+            ("system/Patient.rs\u{a0}system/Observation.rs", ""),
+            ("", ""),
+        ] {
+            assert_eq!(Scopes::parse(text).to_string(), want, "{text}");
+        }
+    }
+
+    /// A-20.
+    #[test]
+    fn reading_needs_r() {
+        for (scopes, resource_type, want) in [
+            ("system/Patient.r", "Patient", true),
+            ("system/Patient.rs", "Patient", true),
+            ("system/Patient.cruds", "Patient", true),
+            ("system/Patient.read", "Patient", true),
+            ("system/Patient.*", "Patient", true),
+            ("system/*.rs", "Patient", true),
+            ("system/*.read", "Observation", true),
+            ("system/Patient.s", "Patient", false),
+            ("system/Patient.write", "Patient", false),
+            ("system/Patient.cud", "Patient", false),
+            ("system/Patient.rs", "Observation", false),
+            ("system/Patient.rs", "PatientX", false),
+            ("", "Patient", false),
+        ] {
+            assert_eq!(Scopes::parse(scopes).reads(resource_type), want, "{scopes} {resource_type}");
+        }
+        assert!(Scopes::parse("system/*.r").reads_everything());
+        assert!(!Scopes::parse("system/*.s system/Patient.rs").reads_everything());
+        assert!(Scopes::everything().reads("Binary"));
+    }
+
+    /// A-18, A-19, T-19, T-38: the intersection, in the words of the request.
+    #[test]
+    fn what_is_granted_is_in_both() {
+        let types = ["Patient", "Observation", "Condition", "Group"].map(str::to_owned).into();
+        for (asked, policy, want) in [
+            ("system/*.rs", "system/*.rs", "system/*.rs"),
+            ("system/*.read", "system/*.rs", "system/*.read"),
+            ("system/Patient.read", "system/*.rs", "system/Patient.read"),
+            ("system/Patient.rs", "system/*.read", "system/Patient.rs"),
+            ("system/*.rs", "system/Patient.rs system/Condition.rs", "system/Patient.rs system/Condition.rs"),
+            ("system/*.read", "system/Patient.rs", "system/Patient.read"),
+            // Nothing is written here, whatever is asked for.
+            ("system/*.*", "system/*.rs", "system/*.read"),
+            ("system/*.cruds", "system/*.rs", "system/*.rs"),
+            ("system/Patient.write", "system/*.rs", ""),
+            ("system/Patient.cud", "system/*.rs", ""),
+            // A part of `.read` is not `.read`.
+            ("system/Patient.read", "system/*.r", "system/Patient.r"),
+            ("system/*.rs", "system/*.s system/Patient.r", "system/*.s system/Patient.rs"),
+            ("system/Patient.r", "system/*.rs", "system/Patient.r"),
+            // Letters of several registrations add up.
+            ("system/Patient.rs", "system/*.s system/Patient.r", "system/Patient.rs"),
+            ("system/Observation.rs", "system/*.s system/Patient.r", "system/Observation.s"),
+            // Types that are not here, queries, other contexts.
+            ("system/Binary.read system/Patient.read", "system/*.rs", "system/Patient.read"),
+            ("system/Observation.rs?category=laboratory", "system/*.rs", ""),
+            ("openid user/Patient.rs system/Patient.rs", "system/*.rs", "system/Patient.rs"),
+            ("system/Patient.rs", "system/Observation.rs", ""),
+            ("system/*.rs", "system/Binary.rs", ""),
+            ("system/*.rs", "", ""),
+        ] {
+            let granted = Scopes::parse(asked).intersection(&Scopes::parse(policy), Some(&types));
+            assert_eq!(granted.to_string(), want, "{asked} of {policy}");
+            assert_eq!(granted.is_empty(), want.is_empty());
+        }
+    }
+
+    proptest::proptest! {
+        /// A-18: never wider than either side, and stable when it is asked for again.
+        #[test]
+        fn an_answer_is_never_wider(
+            asked in "(system/(\\*|Patient|Observation)\\.(r|s|rs|cruds|read|write|\\*|cud) ?){0,4}",
+            policy in "(system/(\\*|Patient|Observation)\\.(r|s|rs|read) ){0,3}",
+        ) {
+            let (asked, policy) = (Scopes::parse(&asked), Scopes::parse(&policy));
+            let granted = asked.intersection(&policy, None);
+            for name in ["Patient", "Observation", "Device"] {
+                let both = asked.letters(name) & policy.letters(name) & GRANTABLE;
+                proptest::prop_assert_eq!(granted.letters(name), both, "{} of {} is {}", asked, policy, granted);
+            }
+            proptest::prop_assert_eq!(Scopes::parse(&granted.to_string()), granted.clone());
+            proptest::prop_assert_eq!(granted.intersection(&policy, None), granted);
+        }
+
+        #[test]
+        fn any_text_can_be_a_scope(text in ".{0,200}") {
+            let _ = Scopes::parse(&text).to_string();
+        }
+    }
+}
