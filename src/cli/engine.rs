@@ -201,7 +201,11 @@ impl From<ExportError> for Failure {
                 let help = "An export for patients that do not exist would look like empty records; check the ids.";
                 Self::new(Exit::Usage, &error, Some(help.to_owned()))
             }
-            ExportError::PatientsNotApplicable { .. } => Self::new(Exit::Usage, &error, None),
+            ExportError::PatientsNotApplicable { .. }
+            | ExportError::NotMembers(_)
+            | ExportError::UnknownGroup
+            | ExportError::NoMembers { .. }
+            | ExportError::Search(_) => Self::new(Exit::Usage, &error, None),
             ExportError::Ids(_) => {
                 let help = "Two resources of a type with one id overwrite each other at the receiver; mend key or id.";
                 Self::new(Exit::Failed, &error, Some(help.to_owned()))
