@@ -285,6 +285,69 @@ mod tests {
         assert_eq!(json["error"][0]["type"], json!("OperationOutcome"));
     }
 
+    /// What `GET [status]` answers.
+    fn public(manifest: &Manifest, dialect: Dialect, file_base: &str) -> Value {
+        let form = Form { dialect, file_base, requires_access_token: true };
+        serde_json::from_slice(&manifest.to_json(&form).unwrap()).unwrap()
+    }
+
+    fn whole() -> Manifest {
+        let mut plain = file("Bundle", "deleted.001.ndjson");
+        plain.stored.content_encoding = None;
+        let mut zstd = file("OperationOutcome", "OperationOutcome.001.ndjson.zst");
+        zstd.stored.content_encoding = Some("zstd".to_owned());
+        let output = vec![file("Patient", "Patient.001.ndjson.gz")];
+        Manifest { output, deleted: Some(vec![plain]), outcome: vec![zstd], ..manifest() }
+    }
+
+    // M-03 M-04 M-07 M-08 M-09 M-13 M-17 M-18 T-02 T-13 T-24
+    #[test]
+    fn the_compatible_service_has_what_every_reader_needs() {
+        for base in ["https://h/r4/bulk-files/j", "https://h/r4/bulk-files/j/"] {
+            let message = json!([{
+                "type": "OperationOutcome", "url": "https://h/r4/bulk-files/j/OperationOutcome.001.ndjson",
+                "count": 1, "fileSize": 20
+            }]);
+            let want = json!({
+                "manifestType": MANIFEST_TYPE,
+                "transactionTime": "2026-02-02T09:12:40.118Z",
+                "request": "http://localhost/$export",
+                "requiresAccessToken": true,
+                "outputFormat": "application/fhir+ndjson",
+                "output": [{
+                    "type": "Patient", "url": "https://h/r4/bulk-files/j/Patient.001.ndjson", "count": 1, "fileSize": 20
+                }],
+                "deleted": [{
+                    "type": "Bundle", "url": "https://h/r4/bulk-files/j/deleted.001.ndjson", "count": 1, "fileSize": 20
+                }],
+                "error": message,
+                "outcome": message,
+            });
+            assert_eq!(public(&whole(), Dialect::Compatible, base), want);
+        }
+    }
+
+    // M-05 M-11 M-13 T-02
+    #[test]
+    fn an_empty_export_keeps_its_keys() {
+        let empty = public(&manifest(), Dialect::Compatible, "https://h");
+        assert_eq!((&empty["output"], &empty["error"], &empty["outcome"]), (&json!([]), &json!([]), &json!([])));
+        assert_eq!(empty.get("deleted"), None, "deletions were not computed");
+        let none = Manifest { deleted: Some(Vec::new()), ..manifest() };
+        assert_eq!(public(&none, Dialect::Compatible, "https://h")["deleted"], json!([]));
+    }
+
+    // M-14
+    #[test]
+    fn the_strict_service_has_what_version_4_has() {
+        let strict = public(&whole(), Dialect::V4, "");
+        assert_eq!((strict.get("request"), strict.get("error")), (None, None));
+        assert_eq!(strict["output"][0]["type"], "Patient");
+        assert_eq!(strict["deleted"], json!([{"url": "deleted.001.ndjson", "count": 1, "fileSize": 20}]));
+        assert_eq!(strict["outcome"], json!([{"url": "OperationOutcome.001.ndjson", "count": 1, "fileSize": 20}]));
+    }
+
+    // M-19
     #[test]
     fn patients_and_encounters_come_first_and_files_count_up() {
         let given = [
