@@ -32,6 +32,8 @@ pub(super) fn run(settings: &Settings) -> Result<Exit, Failure> {
         Some(path) => Some(setup::registry(path, server.auth == AuthMode::External)?.len()),
         None => None,
     };
+    setup::algorithms(server)?;
+    setup::discovery_extra(server)?;
     let (pack, _) = engine::sound(engine::checked(settings)?)?;
     let mut text = format!("\npack {}: {} mappings\n", pack.project.name, pack.mappings.len());
     if let Some(number) = clients {

@@ -9,7 +9,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::setup::{self, Facts};
 use super::{engine, print};
-use crate::auth::Authority;
+use crate::auth::{Authority, RedbReplays};
 use crate::bulk::capability::TypeFeatures;
 use crate::config::Settings;
 use crate::config::server::AuthMode;
@@ -49,7 +49,8 @@ pub(super) fn run(settings: &Settings) -> Result<Exit, Failure> {
     let database = open_state(&state.join("state.redb")).map_err(|error| setup::in_use(&error))?;
     let facts = Facts { base_url: &base_url, types: &catalogue.types };
     let key = setup::signing_key(&state)?;
-    let authority = Arc::new(setup::authority(server, &facts, key.clone(), Arc::new(NoReplays))?);
+    let authority =
+        Arc::new(setup::authority(server, &facts, key.clone(), Arc::new(RedbReplays::new(Arc::clone(&database))))?);
     let audit_path = server.audit_log.clone().unwrap_or_else(|| state.join("audit.ndjson"));
     let audit = Audit::open(&audit_path).map_err(|error| setup::file("open", &audit_path, &error))?;
 
@@ -197,11 +198,4 @@ async fn until_told(running: Running, service: Arc<Service>, jobs: Arc<Jobs>, mu
         _ = terminate.recv() => std::process::exit(Exit::Interrupted as i32),
     }
     running.stop().await;
-}
-
-struct NoReplays;
-impl crate::auth::Replays for NoReplays {
-    fn first(&self, _: &str, _: &str, _: i64, _: i64) -> Result<bool, crate::auth::ReplayError> {
-        Ok(true)
-    }
 }

@@ -9,10 +9,12 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde_json::{Map, Value};
+
 use super::exit::Exit;
 use super::failure::Failure;
 use crate::auth::{
-    self, Authority, ExternalSettings, FetchSettings, Rates, Registry, Replays, SigningKey, SmartSettings,
+    self, Algorithms, Authority, ExternalSettings, FetchSettings, Rates, Registry, Replays, SigningKey, SmartSettings,
 };
 use crate::bulk::capability::TypeFeatures;
 use crate::clock::SystemClock;
@@ -109,8 +111,32 @@ pub(super) fn registry(path: &Path, external: bool) -> Result<Registry, Failure>
         .map_err(|error| file("read", path, &error))?;
     let parsed = if external { auth::registry::parse_external(&text) } else { auth::registry::parse(&text) };
     parsed.map_err(|error| {
-        let chain = vec![format!("the registry of clients {} has a mistake", path.display()), error.to_string()];
+        let chain = vec![format!(
+            "the registry of clients has mistakes\n{}",
+            error.render(&path.display().to_string()).trim_end()
+        )];
         Failure { exit: Exit::Usage, chain, help: None }
+    })
+}
+
+/// What assertions may be signed with, beside what SMART asks for.
+pub(super) fn algorithms(server: &ServerSettings) -> Result<Algorithms, Failure> {
+    Algorithms::with(server.more_algorithms.iter().map(String::as_str)).map_err(|name| {
+        Failure::usage(
+            format!("`more-algorithms` names `{name}`, which is none that can be allowed"),
+            "Names are those of JSON Web Algorithms with asymmetric keys: RS256, ES256, PS384.",
+        )
+    })
+}
+
+/// What the site adds to the discovery document.
+pub(super) fn discovery_extra(server: &ServerSettings) -> Result<Map<String, Value>, Failure> {
+    let Some(path) = &server.discovery_extra else { return Ok(Map::new()) };
+    let text = fs::read(path).map_err(|error| file("read", path, &error))?;
+    serde_json::from_slice(&text).map_err(|error| Failure {
+        exit: Exit::Usage,
+        chain: vec![format!("{} is no JSON object", path.display()), error.to_string()],
+        help: None,
     })
 }
 
@@ -139,7 +165,8 @@ pub(super) fn authority(
                 other_audiences: vec![facts.base_url.at("/auth/token")],
                 types,
                 token_lifetime: server.token_lifetime.as_secs() as u32,
-                discovery_extra: serde_json::Map::new(),
+                algorithms: algorithms(server)?,
+                discovery_extra: discovery_extra(server)?,
                 fetch,
                 rates: Rates::default(),
             };
@@ -152,7 +179,7 @@ pub(super) fn authority(
                 audience: server.audience.clone().unwrap_or_else(|| facts.base_url.as_str().to_owned()),
                 token_url: server.token_url.clone(),
                 types,
-                discovery_extra: serde_json::Map::new(),
+                discovery_extra: discovery_extra(server)?,
                 fetch,
             };
             Authority::external(settings, clients, clock)

@@ -91,6 +91,23 @@ pub const SERVER_SETTINGS: &[Setting] = &[
             also by plain http. Every other URL of keys must be https and lead to a public address.",
     },
     Setting {
+        name: "more-algorithms",
+        kind: Kind::List,
+        default: None,
+        env: "SMELT_MORE_ALGORITHMS",
+        flag: "--more-algorithms",
+        meaning: "Algorithms that assertions of clients may be signed with beside RS384 and ES384, as in RS256, ES256.",
+    },
+    Setting {
+        name: "discovery-extra",
+        kind: Kind::Path,
+        default: None,
+        env: "SMELT_DISCOVERY_EXTRA",
+        flag: "--discovery-extra",
+        meaning: "A JSON object whose members are added to the discovery document, as the authorization endpoint of the \
+            EHR.",
+    },
+    Setting {
         name: "token-lifetime",
         kind: Kind::Time(30, 3_600),
         default: Some("5min"),

@@ -1,5 +1,7 @@
 //! Who gets a file, and which (F-07 to F-10, X-03).
 
+use std::sync::Arc;
+
 use actix_web::HttpResponse;
 
 use super::answer::Ask;
@@ -18,20 +20,23 @@ pub(super) async fn file(
     name: &str,
 ) -> Result<HttpResponse, Problem> {
     let service = ask.service;
-    let (id, client, scopes) = if let Some(segment) = signature {
+    let (found, client, scopes) = if let Some(segment) = signature {
         // A token that is sent beside a signature is not looked at (F-08).
         let now = service.clock.now_seconds();
         let good = service.options.signed_files.is_some() && capability::check(&service.key, segment, job, now);
         let id: JobId = job.parse().ok().filter(|_| good).ok_or(Problem::NoFile)?;
         let found = service.jobs.get(id).ok_or(Problem::NoFile)?;
-        (id, found.client.clone(), None)
+        let client = found.client.clone();
+        (found, client, None)
     } else {
         let access = ask.access().await?;
         let found = visible(ask, &access, job).map_err(|_no_job| Problem::NoFile)?;
-        (found.id, access.client, Some(access.scopes))
+        (found, access.client, Some(access.scopes))
     };
+    let id = found.id;
+    let stored = found.files().find(|file| file.public_name() == name).ok_or(Problem::NoFile)?.url.clone();
     let open = {
-        let (jobs, name) = (std::sync::Arc::clone(&service.jobs), name.to_owned());
+        let (jobs, name) = (Arc::clone(&service.jobs), stored);
         tokio::task::spawn_blocking(move || jobs.open_file(id, &name)).await
     };
     let open = match open {
@@ -50,7 +55,7 @@ pub(super) async fn file(
         return Err(Problem::Scope(vec![resource_type.clone()]));
     }
     let details = vec![
-        ("file", open.meta.url.clone()),
+        ("file", name.to_owned()),
         ("count", open.meta.count.to_string()),
         ("method", ask.request.method().as_str().to_owned()),
     ];

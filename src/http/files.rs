@@ -76,8 +76,7 @@ pub(super) fn answer(
     if status == StatusCode::PARTIAL_CONTENT {
         response.insert_header((header::CONTENT_RANGE, format!("bytes {skip}-{}/{}", skip + length - 1, form.size)));
     }
-    // The name comes from the manifest and is plain; it loses what says how it is stored.
-    let name = open.meta.url.trim_end_matches(".gz").trim_end_matches(".zst");
+    let name = open.meta.public_name();
     if let Ok(value) = HeaderValue::from_str(&format!("attachment; filename=\"{name}\"")) {
         response.insert_header((header::CONTENT_DISPOSITION, value));
     }
