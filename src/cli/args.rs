@@ -125,7 +125,7 @@ pub struct ExportArgs {
 
 /// Serve exports over HTTP: FHIR Bulk Data with SMART Backend Services.
 ///
-/// Once it answers, one line on standard output says where: `smelt is ready at URL`. SIGTERM lets running exports end
+/// Once it answers, one line on standard output says so: `smelt is ready at URL, listening on ADDRESS`. SIGTERM lets running exports end
 /// (up to --drain-timeout) and exits with 0; SIGHUP reads certificates and clients again. Jobs survive a restart.
 #[derive(Debug, Args)]
 pub struct ServeArgs {

@@ -7,7 +7,6 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::{engine, print, setup};
 use crate::config::Settings;
-use crate::config::server::AuthMode;
 
 /// Prints every setting with its origin, then checks the files that settings name.
 pub(super) fn run(settings: &Settings) -> Result<Exit, Failure> {
@@ -28,10 +27,7 @@ pub(super) fn run(settings: &Settings) -> Result<Exit, Failure> {
     };
     let base_url = setup::base_url(server, address, certificate.is_some())?;
     setup::warn(server, &base_url);
-    let clients = match &server.clients {
-        Some(path) => Some(setup::registry(path, server.auth == AuthMode::External)?.len()),
-        None => None,
-    };
+    let clients = setup::clients(server)?.map(|registry| registry.len());
     setup::algorithms(server)?;
     setup::discovery_extra(server)?;
     let (pack, _) = engine::sound(engine::checked(settings)?)?;

@@ -29,6 +29,8 @@ pub(super) fn run(settings: &Settings) -> Result<Exit, Failure> {
     let server = &settings.server;
     setup::consistent(server)?;
     let certificate = setup::certificate(server)?;
+    let seen = server.clients.as_deref().and_then(changed);
+    let clients = setup::clients(server)?;
     // The address is taken first: a second server on it ends before it touches the state of the first.
     let bound = bind(server.listen, server.metrics_listen)?;
     let base_url = setup::base_url(server, bound.address(), certificate.is_some())?;
@@ -49,8 +51,13 @@ pub(super) fn run(settings: &Settings) -> Result<Exit, Failure> {
     let database = open_state(&state.join("state.redb")).map_err(|error| setup::in_use(&error))?;
     let facts = Facts { base_url: &base_url, types: &catalogue.types };
     let key = setup::signing_key(&state)?;
-    let authority =
-        Arc::new(setup::authority(server, &facts, key.clone(), Arc::new(RedbReplays::new(Arc::clone(&database))))?);
+    let authority = Arc::new(setup::authority(
+        server,
+        &facts,
+        clients,
+        key.clone(),
+        Arc::new(RedbReplays::new(Arc::clone(&database))),
+    )?);
     let audit_path = server.audit_log.clone().unwrap_or_else(|| state.join("audit.ndjson"));
     let audit = Audit::open(&audit_path).map_err(|error| setup::file("open", &audit_path, &error))?;
 
@@ -76,12 +83,13 @@ pub(super) fn run(settings: &Settings) -> Result<Exit, Failure> {
         clock: Arc::new(crate::clock::SystemClock),
     });
     let external = server.auth == AuthMode::External;
-    let clients = server.clients.clone().map(|path| (changed(&path), path));
+    let clients = server.clients.clone().map(|path| (seen, path));
     let watch = Watch { certificate: certificate.clone(), clients, external, authority };
+    let address = bound.address();
     let (told, drain) = (Arc::clone(&service), server.drain_timeout);
     bound.serve(service, certificate, move |running| {
         // Nobody can be told that standard output is closed.
-        let _ = print(&format!("smelt is ready at {base_url}\n"));
+        let _ = print(&format!("smelt is ready at {base_url}, listening on {address}\n"));
         until_told(running, told, jobs, watch, drain)
     })?;
     Ok(Exit::Ok)

@@ -119,6 +119,12 @@ pub(super) fn registry(path: &Path, external: bool) -> Result<Registry, Failure>
     })
 }
 
+/// The registry that the settings name.
+pub(super) fn clients(server: &ServerSettings) -> Result<Option<Registry>, Failure> {
+    let external = server.auth == AuthMode::External;
+    server.clients.as_deref().map(|path| registry(path, external)).transpose()
+}
+
 /// What assertions may be signed with, beside what SMART asks for.
 pub(super) fn algorithms(server: &ServerSettings) -> Result<Algorithms, Failure> {
     Algorithms::with(server.more_algorithms.iter().map(String::as_str)).map_err(|name| {
@@ -144,6 +150,7 @@ pub(super) fn discovery_extra(server: &ServerSettings) -> Result<Map<String, Val
 pub(super) fn authority(
     server: &ServerSettings,
     facts: &Facts<'_>,
+    clients: Option<Registry>,
     key: SigningKey,
     replays: Arc<dyn Replays>,
 ) -> Result<Authority, Failure> {
@@ -152,8 +159,6 @@ pub(super) fn authority(
     types.insert("Group".to_owned());
     let allow_inner_hosts = server.inner_hosts.iter().cloned().collect();
     let fetch = FetchSettings { allow_inner_hosts };
-    let external = server.auth == AuthMode::External;
-    let clients = server.clients.as_deref().map(|path| registry(path, external)).transpose()?;
     let made = match server.auth {
         AuthMode::None => {
             let addresses: Vec<IpAddr> = vec![server.listen.ip()];

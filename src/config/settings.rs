@@ -242,7 +242,7 @@ mod tests {
             ("workers", "0"),
             ("workers", "many"),
             ("file-size", "5"),
-            ("file-size", "1TB"),
+            ("file-size", "1PB"),
             ("file-size", "99999999999GiB"),
             ("compression", "brotli"),
             ("log-level", "loud"),

@@ -18,7 +18,7 @@ use super::{download, groups, kickoff, operate, status, token};
 use crate::auth::Access;
 
 /// Longest path with its query (K-21).
-const MAX_URI: usize = 64 * 1024;
+const MAX_URI: usize = 32 * 1024;
 
 /// Longest that the body of a request may take.
 const BODY_TIME: Duration = Duration::from_mins(2);

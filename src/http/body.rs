@@ -102,11 +102,10 @@ impl<H: Unpin> MessageBody for FileBody<H> {
 
 /// The file at the first byte that is wanted.
 fn open(mut file: File, slice: Slice) -> io::Result<Source> {
+    let start = if slice.unpack.is_none() { slice.skip } else { 0 };
+    file.seek(SeekFrom::Start(start))?;
     let mut source: Source = match slice.unpack {
-        None | Some(Coding::Identity) => {
-            file.seek(SeekFrom::Start(slice.skip))?;
-            return Ok(Box::new(file));
-        }
+        None | Some(Coding::Identity) => return Ok(Box::new(file)),
         Some(Coding::Gzip) => Box::new(flate2::read::MultiGzDecoder::new(BufReader::new(file))),
         Some(Coding::Zstd) => Box::new(zstd::Decoder::new(file)?),
     };

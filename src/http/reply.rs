@@ -272,6 +272,7 @@ fn access(refused: auth::Refused) -> Parts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::Refused;
 
     fn all() -> Vec<Problem> {
         let failed = Failed { code: IssueType::Exception, text: "The disk is full".to_owned(), transient: false };
@@ -305,8 +306,8 @@ mod tests {
             Problem::Precondition,
             Problem::Internal,
         ];
-        use auth::Refused::{Expired, Invalid, Missing, Unavailable};
-        all.extend([Missing, Invalid, Expired, Unavailable].map(Problem::Access));
+        let refused = [Refused::Missing, Refused::Invalid, Refused::Expired, Refused::Unavailable];
+        all.extend(refused.map(Problem::Access));
         all
     }
 
