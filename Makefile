@@ -41,7 +41,7 @@ fhir-tables: ## Write the FHIR tables anew from the official packages in FHIR_PA
 	python3 src/fhir/generate.py "$(FHIR_PACKAGES)"
 
 docs: ## Write the generated pages anew, and the book where mdbook is installed
-	BLESS=1 $(CARGO) test --locked --test main -- tidy::generated docs::
+	BLESS=1 $(CARGO) test --locked --test main -- tidy::generated docs:: conformance::
 	$(CARGO) doc --locked --no-deps
 	@if command -v mdbook >/dev/null && test -f docs/book.toml; then mdbook build docs; fi
 

@@ -4,6 +4,7 @@
 #![expect(unreachable_pub, reason = "helpers are public to all tests")]
 
 mod cli;
+mod conformance;
 mod docs;
 mod engine;
 mod layers;
