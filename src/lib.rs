@@ -33,6 +33,9 @@ pub mod sink;
 // One export, from request to manifest.
 pub mod export;
 
+// An export's life over time: accepted, run, kept, expired.
+pub mod job;
+
 // Settings, and the reader of mapping files.
 pub mod config;
 

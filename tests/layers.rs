@@ -75,6 +75,13 @@ const RULES: &[Rule] = &[
         io: true,
     },
     Rule {
+        module: "job",
+        imports: &["fhir", "bulk", "source", "sink", "export"],
+        // The store is one file's affair.
+        crates: &["getrandom@id.rs", "redb@store.rs", "tokio", "tokio_util", "tracing"],
+        io: true,
+    },
+    Rule {
         module: "config",
         imports: &["fhir", "bulk", "mapping", "sink"],
         crates: &["granit_parser@flat.rs", "tracing"],

@@ -142,6 +142,18 @@ pub enum ExportError {
     Manifest(#[source] serde_json::Error),
 }
 
+impl ExportError {
+    /// True when the same export may succeed if it is tried again, under a new snapshot: the database was lost or was
+    /// short of something, or the system of threads. A full disk stays full until somebody does something about it.
+    pub fn transient(&self) -> bool {
+        match self {
+            Self::Source(error) => error.transient(),
+            Self::Runtime(_) => true,
+            _ => false,
+        }
+    }
+}
+
 /// One mapping's part in the run.
 pub(super) struct Part<'a> {
     mapping: &'a Mapping,
