@@ -4,10 +4,8 @@ use super::bind::from_item;
 use super::catalog::Catalog;
 use super::filter::cast_name;
 use super::select::{Param, Statement, quote_ident};
-use crate::fhir::compartment::patient_compartment;
-use crate::mapping::tree::{
-    Arg, ColumnRef, Expr, Item, ItemKind, Mapping, Object, Pack, Part, Patient, Refers, Text, Value,
-};
+use crate::mapping::compartment::{Tie, tie};
+use crate::mapping::tree::{Mapping, Pack, Part};
 use crate::row::PgKind;
 
 /// How a mapping's rows are tied to patients.
@@ -31,8 +29,7 @@ pub enum Compartment {
     Unknown,
 }
 
-/// The tie of `mapping` to patients. Of several compartment elements the first that is mapped decides, the
-/// subject-like one: a record that merely names a patient as its author is somebody else's.
+/// The tie of `mapping` to patients, with the types of its columns.
 pub fn compartment(pack: &Pack, mapping: &Mapping, catalog: &Catalog) -> Compartment {
     let kind = |name: &str| {
         catalog.rows.get(&mapping.name).and_then(|rows| rows.column(name)).map(|(_, column)| column.kind.clone())
@@ -44,71 +41,15 @@ pub fn compartment(pack: &Pack, mapping: &Mapping, catalog: &Catalog) -> Compart
             _ => Compartment::Unknown,
         };
     }
-    match &mapping.header.patient {
-        Patient::Column(name) => {
-            return typed(&name.text)
-                .map_or(Compartment::Unknown, |column| Compartment::Column { column, mapping: None });
-        }
-        Patient::None(_) => return Compartment::Outside,
-        Patient::Derived => {}
-    }
-    let paths: &[&str] = match (patient_compartment(&mapping.resource_type), mapping.resource_type.as_str()) {
-        // A Group names its other members too, so R4 puts it into many compartments; it is not one patient's record.
-        (_, "Group") => return Compartment::Outside,
-        // Device is outside R4's compartment, and still a patient's implant belongs to the patient.
-        (Some(paths), _) => paths,
-        (None, "Device") => &["patient"],
-        (None, _) => return Compartment::Outside,
-    };
-    for path in paths {
-        let steps: Vec<&str> = path.split('.').collect();
-        let mut found = Vec::new();
-        references(&mapping.root, &steps, &mut found);
-        for refers in found {
-            let makes_patient =
-                pack.mappings.iter().any(|target| target.name == refers.mapping && target.resource_type == "Patient");
-            if let ([Arg::Column(ColumnRef { up: 0, name, json, .. })], true) = (refers.args.as_slice(), makes_patient)
-                && json.is_empty()
-                && let Some(column) = typed(name)
-            {
-                return Compartment::Column { column, mapping: Some(refers.mapping.clone()) };
-            }
-        }
-    }
-    Compartment::Unknown
-}
-
-/// References below an object along `steps`, those inside `$each` left out: they are columns of a list.
-fn references<'a>(object: &'a Object, steps: &[&str], found: &mut Vec<&'a Refers>) {
-    let Some((first, rest)) = steps.split_first() else { return };
-    for member in &object.members {
-        // A choice stands in the compartment under its bare name.
-        if member.element == *first || member.element.strip_suffix("[x]") == Some(first) {
-            below(&member.value, rest, found);
-        }
-    }
-}
-
-fn below<'a>(value: &'a Value, rest: &[&str], found: &mut Vec<&'a Refers>) {
-    match value {
-        Value::List(items) => {
-            for Item { kind, .. } in items {
-                if let ItemKind::One(value) = kind {
-                    below(value, rest, found);
-                }
-            }
-        }
-        Value::Object(object) if rest.is_empty() => {
-            for member in object.members.iter().filter(|member| member.element == "reference") {
-                if let Value::Leaf(leaf) = &member.value
-                    && let Expr::Text(Text { refers: Some(refers), .. }) = &leaf.expr
-                {
-                    found.push(refers);
-                }
-            }
-        }
-        Value::Object(object) => references(object, rest, found),
-        Value::Leaf(_) => {}
+    let makes_patients =
+        |name: &str| pack.mappings.iter().any(|target| target.name == name && target.resource_type == "Patient");
+    match tie(&mapping.resource_type, &mapping.header, &mapping.root, makes_patients) {
+        Tie::Column { name, mapping } => match typed(name) {
+            Some(column) => Compartment::Column { column, mapping: mapping.map(str::to_owned) },
+            None => Compartment::Unknown,
+        },
+        Tie::Outside => Compartment::Outside,
+        Tie::Missing { .. } => Compartment::Unknown,
     }
 }
 
