@@ -66,46 +66,43 @@ pub fn existing_keys(mapping: &Mapping, kind: &PgKind, keys: Vec<String>) -> Sta
     }
 }
 
-/// How an id of a mapping leads back to its row's key.
+/// Ids that are the key's text between a prefix and a suffix, so that they lead back to it. Of all others the keys have
+/// to be read, and their ids made, to find one ([`identities`](super::compile::identities)).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum IdForm {
-    /// The key's text between a prefix and a suffix.
-    Key {
-        /// Text before the key.
-        prefix: String,
-        /// Text after it.
-        suffix: String,
-    },
-    /// Made from the key in a way that has no inverse; the keys have to be read to find it.
-    Hashed,
+pub struct PlainId {
+    prefix: String,
+    suffix: String,
+    kind: PgKind,
 }
 
-/// The form of a mapping's ids.
-pub fn id_form(mapping: &Mapping) -> IdForm {
-    let (mut prefix, mut suffix, mut seen) = (String::new(), String::new(), false);
-    for part in &mapping.id.parts {
-        match part {
-            Part::Literal(text) if seen => suffix.push_str(text),
-            Part::Literal(text) => prefix.push_str(text),
-            Part::Column(_) if !seen && mapping.header.key.len() == 1 => seen = true,
-            _ => return IdForm::Hashed,
-        }
+impl PlainId {
+    /// The form of a mapping's ids, if it is this one; `kind` is the type of its key.
+    pub fn of(mapping: &Mapping, kind: &PgKind) -> Option<Self> {
+        let reads_back =
+            matches!(kind, PgKind::Uuid | PgKind::Int2 | PgKind::Int4 | PgKind::Int8 | PgKind::Text | PgKind::Char);
+        let (before, after) = match mapping.id.parts.as_slice() {
+            [Part::Column(_)] => ("", ""),
+            [Part::Literal(before), Part::Column(_)] => (before.as_str(), ""),
+            [Part::Column(_), Part::Literal(after)] => ("", after.as_str()),
+            [Part::Literal(before), Part::Column(_), Part::Literal(after)] => (before.as_str(), after.as_str()),
+            _ => return None,
+        };
+        (reads_back && mapping.header.key.len() == 1).then(|| Self {
+            prefix: before.to_owned(),
+            suffix: after.to_owned(),
+            kind: kind.clone(),
+        })
     }
-    if seen { IdForm::Key { prefix, suffix } } else { IdForm::Hashed }
-}
 
-impl IdForm {
-    /// The key's text in an id, if the id can be one of this form and the text one of this type.
-    pub fn key<'a>(&self, id: &'a str, kind: &PgKind) -> Option<&'a str> {
-        let Self::Key { prefix, suffix } = self else { return None };
-        let key = id.strip_prefix(prefix.as_str())?.strip_suffix(suffix.as_str())?;
-        let fits = match kind {
+    /// The key's text in an id, if the id can be one of this form and the text one of the key's type.
+    pub fn key<'a>(&self, id: &'a str) -> Option<&'a str> {
+        let key = id.strip_prefix(self.prefix.as_str())?.strip_suffix(self.suffix.as_str())?;
+        let fits = match self.kind {
             PgKind::Uuid => uuid::Uuid::parse_str(key).is_ok_and(|uuid| uuid.to_string() == key),
             PgKind::Int2 => key.parse::<i16>().is_ok_and(|number| number.to_string() == key),
             PgKind::Int4 => key.parse::<i32>().is_ok_and(|number| number.to_string() == key),
             PgKind::Int8 => key.parse::<i64>().is_ok_and(|number| number.to_string() == key),
-            PgKind::Text | PgKind::Char => !key.is_empty(),
-            _ => false,
+            _ => !key.is_empty(),
         };
         fits.then_some(key)
     }
@@ -117,14 +114,15 @@ mod tests {
 
     #[test]
     fn ids_lead_back_to_keys() {
-        let form = IdForm::Key { prefix: "omop-".into(), suffix: String::new() };
-        assert_eq!(form.key("omop-17", &PgKind::Int8), Some("17"));
-        assert_eq!(form.key("omop-017", &PgKind::Int8), None);
-        assert_eq!(form.key("17", &PgKind::Int8), None);
-        let raw = IdForm::Key { prefix: String::new(), suffix: String::new() };
+        let form = |prefix: &str, kind| PlainId { prefix: prefix.to_owned(), suffix: String::new(), kind };
+        let omop = form("omop-", PgKind::Int8);
+        assert_eq!(omop.key("omop-17"), Some("17"));
+        assert_eq!(omop.key("omop-017"), None);
+        assert_eq!(omop.key("17"), None);
+        let raw = form("", PgKind::Uuid);
         let id = "a3f1c2d4-0001-4c5e-9b7a-1f2e3d4c5b6a";
-        assert_eq!(raw.key(id, &PgKind::Uuid), Some(id));
-        assert_eq!(raw.key(&id.to_uppercase(), &PgKind::Uuid), None);
-        assert_eq!(raw.key("x' or true", &PgKind::Uuid), None);
+        assert_eq!(raw.key(id), Some(id));
+        assert_eq!(raw.key(&id.to_uppercase()), None);
+        assert_eq!(raw.key("x' or true"), None);
     }
 }

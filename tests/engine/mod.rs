@@ -4,6 +4,7 @@ mod connect;
 mod hostile;
 mod kill;
 mod memory;
+mod patients;
 mod rows;
 mod secrets;
 mod session;
