@@ -5,6 +5,7 @@
 
 mod bulk_data;
 mod cli;
+mod conformance;
 mod docs;
 mod engine;
 mod layers;

@@ -2,11 +2,23 @@
 //! that matches nothing by mistake looks like an empty record.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use super::ExportError;
+use super::drive::{Buffers, drive};
 use super::prepare::Prepared;
-use crate::plan::patients::{IdForm, existing_keys, id_form};
+use crate::encode::{Encoder, Limits};
+use crate::mapping::tree::Mapping;
+use crate::plan::compile::identities;
+use crate::plan::patients::{PlainId, existing_keys};
+use crate::plan::program::Compiled;
+use crate::plan::select::{Filter, statement};
+use crate::plan::split::Range;
 use crate::source::Session;
+
+/// Bytes of ids and keys that are made before they are looked at.
+const CHUNK: usize = 64 * 1024;
 
 /// Keys, by Patient mapping.
 #[derive(Debug, Default)]
@@ -23,43 +35,91 @@ impl PatientKeys {
             None => &self.all,
         }
     }
+
+    fn add(&mut self, mapping: &Mapping, key: String) {
+        self.all.push(key.clone());
+        self.by_mapping.entry(mapping.name.clone()).or_default().push(key);
+    }
 }
 
-/// Finds the keys of the patients asked for.
+/// The keys of the patients asked for.
 pub(super) async fn keys(session: &Session, prepared: &Prepared, ids: &[String]) -> Result<PatientKeys, ExportError> {
-    let mut missing: BTreeSet<&String> = ids.iter().collect();
+    let (keys, unknown) = find(session, prepared, ids).await?;
+    if unknown.is_empty() { Ok(keys) } else { Err(ExportError::UnknownPatients(unknown)) }
+}
+
+/// The keys of those of these patients that there are, and the ids of the others.
+///
+/// Ids that show their key are looked up. Of Patient mappings with other ids every key is read and its id made, as long
+/// as something is missing: nothing but the keys asked for is kept.
+pub(super) async fn find(
+    session: &Session,
+    prepared: &Prepared,
+    ids: &[String],
+) -> Result<(PatientKeys, Vec<String>), ExportError> {
+    let mut missing: BTreeSet<&str> = ids.iter().map(String::as_str).collect();
     let mut found = PatientKeys::default();
+    let mut to_read: Vec<(&Mapping, Compiled)> = Vec::new();
     for mapping in prepared.pack.mappings.iter().filter(|mapping| mapping.resource_type == "Patient") {
         let Some(rows) = prepared.catalog.rows.get(&mapping.name) else { continue };
+        let not_applicable = |why| ExportError::PatientsNotApplicable { mapping: mapping.name.clone(), why };
         let [key] = mapping.header.key.as_slice() else {
-            return Err(ExportError::PatientsNotApplicable {
-                mapping: mapping.name.clone(),
-                why: "its key has several columns",
-            });
+            return Err(not_applicable("its key has several columns"));
         };
         let Some((_, column)) = rows.column(&key.text) else { continue };
-        let form = id_form(mapping);
-        if form == IdForm::Hashed {
-            return Err(ExportError::PatientsNotApplicable {
-                mapping: mapping.name.clone(),
-                why: "its ids are hashed, and do not lead back to a key; make them of the key itself",
-            });
-        }
-        let candidates: BTreeMap<&str, &String> =
-            ids.iter().filter_map(|id| Some((form.key(id, &column.kind)?, id))).collect();
+        let Some(form) = PlainId::of(mapping, &column.kind) else {
+            let compiled = identities(&prepared.pack, mapping, &prepared.sources, &prepared.catalog);
+            to_read.push((mapping, compiled.ok_or_else(|| not_applicable("its key cannot be written as text"))?));
+            continue;
+        };
+        let candidates: BTreeMap<&str, &str> = ids.iter().filter_map(|id| Some((form.key(id)?, id.as_str()))).collect();
         let asked: Vec<String> = candidates.keys().map(|key| (*key).to_owned()).collect();
         for row in session.query_text(&existing_keys(mapping, &column.kind, asked)).await? {
             let Some(Some(key)) = row.into_iter().next() else { continue };
             if let Some(id) = candidates.get(key.as_str()) {
                 missing.remove(id);
             }
-            found.all.push(key.clone());
-            found.by_mapping.entry(mapping.name.clone()).or_default().push(key);
+            found.add(mapping, key);
         }
     }
-    if missing.is_empty() {
-        Ok(found)
-    } else {
-        Err(ExportError::UnknownPatients(missing.into_iter().cloned().collect()))
+    for (mapping, compiled) in to_read {
+        if !missing.is_empty() {
+            read(session, mapping, &compiled, &mut missing, &mut found).await?;
+        }
     }
+    Ok((found, missing.into_iter().map(str::to_owned).collect()))
+}
+
+/// Reads the keys of a mapping's rows until none of `missing` is left, which its ids are taken from.
+async fn read(
+    session: &Session,
+    mapping: &Mapping,
+    compiled: &Compiled,
+    missing: &mut BTreeSet<&str>,
+    found: &mut PatientKeys,
+) -> Result<(), ExportError> {
+    let Some(driving) = compiled.streams.first() else { return Ok(()) };
+    let statement = statement(driving, &Filter::default(), &Range::default(), None);
+    let mut rows = [session.portal_stream(&statement).await?];
+    let mut encoder = Encoder::new(Arc::clone(&compiled.program), Limits { chunk_bytes: CHUNK })?;
+    let mut spare = Vec::new();
+    drive(&mut encoder, &mut rows, &mut Buffers::default(), |_, output| {
+        // A key may be of any length; only an id is short.
+        while output.spill().is_some() {}
+        let lines = output.take_settled(std::mem::take(&mut spare)).bytes;
+        for line in lines.split(|byte| *byte == b'\n') {
+            let mut strings = line.splitn(2, |byte| *byte == b'\t');
+            let (Some(id), Some(key)) = (strings.next(), strings.next()) else { continue };
+            // A FHIR id has nothing that JSON escapes.
+            let id = id.get(1..id.len().saturating_sub(1)).and_then(|id| std::str::from_utf8(id).ok());
+            if id.is_some_and(|id| missing.remove(id))
+                && let Ok(key) = serde_json::from_slice(key)
+            {
+                found.add(mapping, key);
+            }
+        }
+        spare = lines;
+        Ok(if missing.is_empty() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })
+    .await
 }

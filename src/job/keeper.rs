@@ -222,6 +222,10 @@ impl Keeper {
             }
             self.record(next)
         });
+        if self.get(id).is_none() {
+            // Before its place is free: until then its files are in somebody's way.
+            self.directories.remove(id);
+        }
         let mut table = self.table();
         table.running.remove(&id);
         self.busy.send_replace(table.running.len());

@@ -58,7 +58,14 @@ fn raw(body: &[u8]) -> Ask {
 }
 
 fn post(parameter: Value) -> Ask {
-    raw(json!({"resourceType": "Parameters", "parameter": parameter}).to_string().as_bytes())
+    let mut body = json!({"resourceType": "Parameters"});
+    body["parameter"] = parameter;
+    raw(body.to_string().as_bytes())
+}
+
+/// The texts of so many numbers, joined.
+fn numbered(count: u32, text: impl Fn(u32) -> String) -> String {
+    (0..count).map(text).collect()
 }
 
 impl Ask {
@@ -314,17 +321,17 @@ fn types_that_bring_nothing_are_refused_even_leniently() {
 // K-21 R-02
 #[test]
 fn huge_requests_are_answered_briefly() {
-    let many: String = (0..5000).map(|number| format!("_x{number}=1&")).collect();
+    let many = numbered(5000, |number| format!("_x{number}=1&"));
     let kick_off = get(&many).lenient().read().expect("lenient");
     assert_eq!(kick_off.ignored.len(), TOLD + 1);
     assert_eq!(get(&many).refused().len(), TOLD + 1);
-    let types = format!("_type=Patient,{}", (0..50_000).map(|number| format!("T{number},")).collect::<String>());
+    let types = format!("_type=Patient,{}", numbered(50_000, |number| format!("T{number},")));
     let refusal = get(&types).read().expect_err("unknown types");
     assert!(refusal.outcome.to_json().len() < 2000);
     assert!(refusal.outcome.to_json().contains("and 49980 more"));
     let long = get(&format!("{}=1", "é".repeat(5000))).read().expect_err("long name");
     assert!(long.outcome.to_json().len() < 1000);
-    let filters: String = (0..2000).map(|number| format!("_typeFilter=Condition?code={number}&")).collect();
+    let filters = numbered(2000, |number| format!("_typeFilter=Condition?code={number}&"));
     for ask in [get(&filters), get(&filters).lenient()] {
         assert_eq!(ask.refused(), ["_typeFilter: `_typeFilter` has more than 1000 searches"]);
     }

@@ -6,18 +6,17 @@ use serde_json::json;
 use super::*;
 use crate::bulk::type_filter::{Token, TokenParameter};
 
-fn filter(resource_type: &str, parameters: &[(&str, &[(Option<&str>, Option<&str>)])]) -> TypeFilter {
-    let owned = |text: &Option<&str>| text.map(str::to_owned);
-    let token = |(system, code): &(Option<&str>, Option<&str>)| Token { system: owned(system), code: owned(code) };
-    let parameter = |(code, any): &(&str, &[(Option<&str>, Option<&str>)])| TokenParameter {
-        code: (*code).to_owned(),
-        any: any.iter().map(token).collect(),
-    };
+fn filter(resource_type: &str, parameters: &[(&str, &[Token])]) -> TypeFilter {
+    let parameter = |(code, any): &(&str, &[Token])| TokenParameter { code: (*code).to_owned(), any: any.to_vec() };
     TypeFilter { resource_type: resource_type.to_owned(), parameters: parameters.iter().map(parameter).collect() }
 }
 
-fn code(text: &str) -> (Option<&str>, Option<&str>) {
-    (None, Some(text))
+fn token(system: Option<&str>, code: Option<&str>) -> Token {
+    Token { system: system.map(str::to_owned), code: code.map(str::to_owned) }
+}
+
+fn code(text: &str) -> Token {
+    token(None, Some(text))
 }
 
 // K-56 K-57 K-61 K-62 T-09 T-25
@@ -45,9 +44,9 @@ fn filters_in_every_form_clients_send() {
                 &[(
                     "code",
                     &[
-                        (Some("http://loinc.org"), Some("1-8")),
-                        (Some(""), Some("local")),
-                        (Some("http://snomed.info/sct"), None),
+                        token(Some("http://loinc.org"), Some("1-8")),
+                        token(Some(""), Some("local")),
+                        token(Some("http://snomed.info/sct"), None),
                         code("x"),
                     ],
                 )],
@@ -195,7 +194,7 @@ proptest! {
             let mark = matches!(c, ',' | '|' | '$' | '\\').then_some('\\');
             mark.into_iter().chain([c])
         }).collect::<String>();
-        let encode = |text: &str| text.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
+        let encode = |text: &str| text.bytes().fold(String::new(), |text, byte| text + &format!("%{byte:02X}"));
         let value = codes.iter().map(escape).collect::<Vec<_>>().join(",");
         let query = format!("Condition?code={}", encode(&value));
         let want = filter("Condition", &[("code", &codes.iter().map(|text| code(text)).collect::<Vec<_>>())]);
