@@ -6,6 +6,7 @@
 mod bulk_data;
 mod cli;
 mod conformance;
+mod docker;
 mod docs;
 mod engine;
 mod layers;

@@ -40,6 +40,7 @@ pub(super) enum Command {
     Show(ShowArgs),
     Grants(GrantsArgs),
     Serve(ServeArgs),
+    Ready(ReadyArgs),
     Config(ConfigArgs),
     Demo(DemoArgs),
     Explain(ExplainArgs),
@@ -147,6 +148,16 @@ pub struct ServeArgs {
     /// Store files compressed by Zstandard
     #[arg(long)]
     pub zstd: bool,
+    /// The settings of the server.
+    #[command(flatten)]
+    pub server: ServerFlags,
+}
+
+/// Ask a running server whether it is ready; 0 if it is. For health checks of containers.
+///
+/// It asks at --metrics-listen where there is one, else at --listen, with the settings that the server has.
+#[derive(Debug, Args)]
+pub struct ReadyArgs {
     /// The settings of the server.
     #[command(flatten)]
     pub server: ServerFlags,

@@ -13,6 +13,7 @@ pub mod log;
 mod numbers;
 mod preview;
 pub mod progress;
+mod ready;
 pub mod reference;
 mod serve;
 mod setup;
@@ -70,6 +71,7 @@ fn execute(cli: &Cli, bars: &MultiProgress) -> Result<Exit, Failure> {
         }
         Command::Test(args) => test::run(args, &start(cli, args.pack.flags(), bars)?),
         Command::Serve(args) => serve::run(&start(cli, args.flags(), bars)?),
+        Command::Ready(args) => ready::run(&start(cli, args.server.0.clone(), bars)?),
         Command::Config(args) => match &args.action {
             ConfigAction::Check(args) => check_config::run(&start(cli, args.serve.flags(), bars)?),
         },

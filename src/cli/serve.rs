@@ -192,7 +192,12 @@ async fn until_told(running: Running, service: Arc<Service>, jobs: Arc<Jobs>, mu
         tokio::select! {
             _ = interrupt.recv() => break,
             _ = terminate.recv() => break,
-            _ = hangup.recv() => watch.look(true),
+            _ = hangup.recv() => {
+                watch.look(true);
+                if let Err(error) = service.reopen_audit() {
+                    tracing::error!(%error, "the audit trail goes on in the old file");
+                }
+            }
             () = tokio::time::sleep(LOOK) => watch.look(false),
         }
     }

@@ -7,7 +7,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
@@ -18,7 +18,15 @@ use crate::bulk::instant;
 /// The file.
 #[derive(Debug, Clone)]
 pub struct Audit {
-    file: Arc<Mutex<File>>,
+    path: PathBuf,
+    trail: Arc<Mutex<Trail>>,
+}
+
+#[derive(Debug)]
+struct Trail {
+    file: File,
+    /// The last line may be there in part.
+    is_cut: bool,
 }
 
 /// What was done.
@@ -80,26 +88,30 @@ pub(super) struct Event {
 impl Audit {
     /// Opens the file for appending, makes it where it is not, and ends a line that a crash has cut.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
-        let mut last = [b'\n'];
-        if file.metadata()?.len() > 0 {
-            file.seek(SeekFrom::End(-1))?;
-            file.read_exact(&mut last)?;
-        }
-        if last != *b"\n" {
-            file.write_all(b"\n")?;
-        }
-        Ok(Self { file: Arc::new(Mutex::new(file)) })
+        Ok(Self { path: path.to_owned(), trail: Arc::new(Mutex::new(open(path)?)) })
+    }
+
+    /// Goes on in a new file where the old one was renamed; the old one stays in use if there can be none.
+    pub fn reopen(&self) -> io::Result<()> {
+        let fresh = open(&self.path)?;
+        *self.trail.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
+        Ok(())
     }
 
     /// Writes a line, and is back when it is on the disk.
     pub(super) async fn record(&self, event: Event, now: i64) -> Result<(), Problem> {
         let mut line = event.to_json(now).to_string();
         line.push('\n');
-        let file = Arc::clone(&self.file);
+        let trail = Arc::clone(&self.trail);
         let written = tokio::task::spawn_blocking(move || {
-            let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-            file.write_all(line.as_bytes()).and_then(|()| file.sync_data())
+            let mut trail = trail.lock().unwrap_or_else(PoisonError::into_inner);
+            if trail.is_cut {
+                trail.file.write_all(b"\n")?;
+            }
+            trail.is_cut = true;
+            trail.file.write_all(line.as_bytes())?;
+            trail.is_cut = false;
+            trail.file.sync_data()
         });
         match written.await.unwrap_or_else(|stopped| Err(io::Error::other(stopped))) {
             Ok(()) => Ok(()),
@@ -109,6 +121,17 @@ impl Audit {
             }
         }
     }
+}
+
+fn open(path: &Path) -> io::Result<Trail> {
+    let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
+    let mut last = [b'\n'];
+    if file.metadata()?.len() > 0 {
+        file.seek(SeekFrom::End(-1))?;
+        file.read_exact(&mut last)?;
+    }
+    // A line that a crash has cut is ended before the next one.
+    Ok(Trail { file, is_cut: last != *b"\n" })
 }
 
 impl Event {
@@ -192,13 +215,27 @@ mod tests {
         assert_eq!(lines[0]["entity"][0]["detail"][1], json!({"type": "patients", "valueString": "3"}));
     }
 
-    #[test]
-    fn a_line_that_a_crash_has_cut_is_ended() {
+    #[actix_web::test]
+    async fn a_renamed_file_is_left_behind() {
+        let home = tempfile::tempdir().unwrap();
+        let (path, old) = (home.path().join("audit.ndjson"), home.path().join("old.ndjson"));
+        let audit = Audit::open(&path).unwrap();
+        audit.record(event(202), 1).await.unwrap();
+        fs::rename(&path, &old).unwrap();
+        audit.record(event(202), 2).await.unwrap();
+        audit.reopen().unwrap();
+        audit.record(event(202), 3).await.unwrap();
+        let lines = |path| fs::read_to_string(path).unwrap().lines().count();
+        assert_eq!((lines(&old), lines(&path)), (2, 1));
+    }
+
+    #[actix_web::test]
+    async fn a_line_that_a_crash_has_cut_is_ended() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("audit.ndjson");
         fs::write(&path, "{\"a\":").unwrap();
-        drop(Audit::open(&path).unwrap());
-        drop(Audit::open(&path).unwrap());
-        assert_eq!(fs::read_to_string(&path).unwrap(), "{\"a\":\n");
+        Audit::open(&path).unwrap().record(event(202), 1).await.unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with("{\"a\":\n{\"action\"") && text.lines().count() == 2, "{text}");
     }
 }

@@ -140,6 +140,11 @@ impl Service {
         })
     }
 
+    /// Goes on with the audit trail in a new file, where the old one was renamed.
+    pub fn reopen_audit(&self) -> std::io::Result<()> {
+        self.audit.reopen()
+    }
+
     /// From now on the server says that it is going away.
     pub fn begin_drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
