@@ -4,6 +4,7 @@
 //! whoever asks for a job never waits for a disk. `table` is never held while `writer` is waited for.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -65,8 +66,11 @@ impl Keeper {
     }
 
     pub(super) fn tell(&self, event: Event, job: &Job) {
-        if let Some(listener) = &self.config.listener {
-            listener(event, job);
+        if let Some(listener) = &self.config.listener
+            && catch_unwind(AssertUnwindSafe(|| listener(event, job))).is_err()
+        {
+            // Jobs go on, whoever listens.
+            tracing::error!(job = %job.id, ?event, "a step of a job could not be told");
         }
     }
 

@@ -1,6 +1,7 @@
 //! A job's life: one step at a time, in any order with crashes between, and with threads.
 
 mod machine;
+mod recovery;
 mod service;
 mod steps;
 
@@ -12,13 +13,16 @@ use std::time::Duration;
 use super::config::{Event, JobsConfig};
 use super::engine::Made;
 use super::keeper::{Keeper, Start};
-use super::record::{Job, NewJob};
+use super::record::{Job, NewJob, State};
 use super::store::JobStore;
 use super::testing::{FaultyStore, ManualClock, MemoryStore, mark, new_job, write_export};
 use super::{JobId, OpenError};
 use crate::export::ExportError;
+use crate::fhir::outcome::IssueType;
 use crate::sink::{LocalSink, SinkError};
 use crate::source::SourceError;
+
+const HOUR: Duration = Duration::from_hours(1);
 
 /// A keeper over a directory and a store that outlive it.
 struct World {
@@ -131,4 +135,12 @@ fn full() -> ExportError {
 
 fn limited(max_unfinished: usize) -> NewJob {
     NewJob { max_unfinished: Some(max_unfinished), ..new_job() }
+}
+
+/// How a job failed.
+fn failed(world: &World, id: JobId) -> (IssueType, bool) {
+    match &world.job(id).state {
+        State::Failed(failed) => (failed.code, failed.transient),
+        state => panic!("{state:?}"),
+    }
 }
