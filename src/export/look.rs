@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::ExportError;
 use super::drive::{Buffers, drive};
 use super::failures::Tally;
+use super::ids;
 use super::prepare::Prepared;
 use super::run::{ExportOptions, plan, restrict};
 use super::who::who;
@@ -15,7 +16,6 @@ use crate::bulk::ExportRequest;
 use crate::encode::{Encoder, Limits};
 use crate::mapping::tree::Mapping;
 use crate::plan::filter::{self, Changed};
-use crate::plan::patients::id_form;
 use crate::plan::program::Compiled;
 use crate::plan::search;
 use crate::plan::select::{Filter, Param, statement};
@@ -123,6 +123,8 @@ const GROUPS: usize = 10_000;
 pub async fn groups(source: &Source, prepared: &Prepared, id: Option<&str>) -> Result<Vec<Vec<u8>>, ExportError> {
     let snapshot = source.snapshot(Duration::ZERO).await?;
     let zone = prepared.pack.project.timezone.as_deref().unwrap_or("UTC");
+    let ids: Vec<String> = id.into_iter().map(str::to_owned).collect();
+    let (wanted, _) = ids::find(&snapshot.session().await?, prepared, "Group", &ids).await?;
     let mut found = Vec::new();
     for compiled in &prepared.compiled {
         let of_groups = |mapping: &&Mapping| mapping.name == compiled.mapping && mapping.resource_type == "Group";
@@ -130,11 +132,10 @@ pub async fn groups(source: &Source, prepared: &Prepared, id: Option<&str>) -> R
         let Some(rows) = prepared.catalog.rows.get(&mapping.name) else { continue };
         let mut filter = filter::wanted(mapping, rows, &Changed::default(), zone);
         let mut read = Read { most: GROUPS, most_bytes: usize::MAX, streams: 1 };
-        if let Some(id) = id {
+        if id.is_some() {
             let [key] = mapping.header.key.as_slice() else { continue };
             let Some((_, column)) = rows.column(&key.text) else { continue };
-            let Some(key_text) = id_form(mapping).key(id, &column.kind) else { continue };
-            filter::keys(&mut filter, &[(key.text.clone(), column.kind.clone())], &[key_text.to_owned()]);
+            filter::keys(&mut filter, &[(key.text.clone(), column.kind.clone())], wanted.of(Some(&mapping.name)));
             read = Read { most: 1, most_bytes: GROUP_BYTES, streams: compiled.streams.len() };
         }
         let preview = match first(&snapshot, compiled, &filter, &read).await? {

@@ -5,9 +5,9 @@
 mod drive;
 mod failures;
 mod grants;
+mod ids;
 mod keys;
 mod look;
-mod patients;
 mod prepare;
 mod progress;
 mod proofs;

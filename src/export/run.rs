@@ -365,7 +365,7 @@ pub fn export<S: Sink>(
     };
     write("report.json", report.to_json().map_err(ExportError::Manifest)?)?;
     // Last: where it is, the export is whole.
-    write("manifest.json", manifest.to_json().map_err(ExportError::Manifest)?)?;
+    write("manifest.json", manifest.to_file_json().map_err(ExportError::Manifest)?)?;
     sink.finish()?;
     Ok(Exported { manifest, report })
 }

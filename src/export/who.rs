@@ -1,13 +1,13 @@
 //! Whose records an export is about: everybody's, those of patients, those of a group's members.
 
 use super::ExportError;
-use super::patients::{self, PatientKeys};
+use super::ids::{self, FoundKeys};
 use super::prepare::Prepared;
 use crate::bulk::{ExportRequest, Level};
 use crate::mapping::tree::Mapping;
 use crate::plan::filter;
 use crate::plan::members::{Membership, membership};
-use crate::plan::patients::{Compartment, IdForm, compartment, existing_keys, id_form};
+use crate::plan::patients::{Compartment, compartment};
 use crate::plan::select::{Filter, quote_ident};
 use crate::source::Session;
 
@@ -17,7 +17,7 @@ pub(super) struct Who<'a> {
     /// Only what belongs to patients.
     compartments: bool,
     /// Only these patients.
-    patients: Option<PatientKeys>,
+    patients: Option<FoundKeys>,
     /// Only members of this group.
     group: Option<(Membership<'a>, String)>,
 }
@@ -48,7 +48,7 @@ pub(super) async fn who<'a>(
     };
     let mut found = None;
     if !request.patients.is_empty() {
-        let keys = patients::keys(session, prepared, &request.patients).await?;
+        let keys = ids::keys(session, prepared, &request.patients).await?;
         if let Some((members, group)) = &group {
             let asked = keys.of(Some(members.mapping)).to_vec();
             let inside = session.query_text(&members.among(group, asked)).await?.len();
@@ -68,20 +68,15 @@ async fn group<'a>(
     prepared: &'a Prepared,
     id: &str,
 ) -> Result<(Membership<'a>, String), ExportError> {
+    let (found, _) = ids::find(session, prepared, "Group", &[id.to_owned()]).await.map_err(|error| match error {
+        ExportError::PatientsNotApplicable { mapping, why } => ExportError::NoMembers { mapping, why },
+        error => error,
+    })?;
     for mapping in prepared.pack.mappings.iter().filter(|mapping| mapping.resource_type == "Group") {
-        let Some(rows) = prepared.catalog.rows.get(&mapping.name) else { continue };
-        let refused = |why| ExportError::NoMembers { mapping: mapping.name.clone(), why };
-        let [key] = mapping.header.key.as_slice() else { return Err(refused("its key has several columns")) };
-        let Some((_, column)) = rows.column(&key.text) else { continue };
-        let form = id_form(mapping);
-        if form == IdForm::Hashed {
-            return Err(refused("its ids are hashed, and do not lead back to a key; make them of the key itself"));
-        }
-        let Some(key) = form.key(id, &column.kind) else { continue };
-        let known = session.query_text(&existing_keys(mapping, &column.kind, vec![key.to_owned()])).await?;
-        if !known.is_empty() {
-            let members = membership(&prepared.pack, mapping, &prepared.catalog).map_err(refused)?;
-            return Ok((members, key.to_owned()));
+        if let Some(key) = found.of(Some(&mapping.name)).first() {
+            let members = membership(&prepared.pack, mapping, &prepared.catalog)
+                .map_err(|why| ExportError::NoMembers { mapping: mapping.name.clone(), why })?;
+            return Ok((members, key.clone()));
         }
     }
     Err(ExportError::UnknownGroup)

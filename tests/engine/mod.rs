@@ -5,6 +5,7 @@ mod hostile;
 mod jobs;
 mod kill;
 mod memory;
+mod patients;
 mod rows;
 mod secrets;
 mod session;

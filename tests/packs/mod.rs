@@ -4,5 +4,5 @@ mod compare;
 mod differences;
 mod levels;
 mod requests;
-mod store;
+pub(crate) mod store;
 mod synthea;
