@@ -122,7 +122,7 @@ mod tests {
 
     use super::*;
 
-    /// what is in the answer, and that nothing else is.
+    /// what is in the answer, and that nothing else is.
     #[test]
     fn a_grant_has_the_members_clients_read() {
         let response =

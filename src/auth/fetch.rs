@@ -214,7 +214,7 @@ mod tests {
         }
     }
 
-    /// a certificate nobody has vouched for is no TLS. What is told holds no part of the URL.
+    /// A certificate nobody has vouched for is no TLS. What is told holds no part of the URL.
     #[tokio::test]
     async fn an_answer_without_tls_is_none() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

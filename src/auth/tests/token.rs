@@ -17,7 +17,7 @@ fn good() -> String {
     es().sign(&es().header("k"), &claims("app"))
 }
 
-///
+///
 #[tokio::test]
 async fn every_field_is_checked() {
     type Change = fn(&mut Vec<(String, String)>);
@@ -65,7 +65,7 @@ async fn every_field_is_checked() {
     }
 }
 
-/// T-19, T-38: a long wish list is met as far as it can be.
+/// T-19: a long wish list is met as far as it can be.
 #[tokio::test]
 async fn the_grantable_part_is_granted() {
     let client = |scopes: Value| json!([{"client_id": "app", "jwks": {"keys": [es().public("k")]}, "scopes": scopes, "groups": "all"}]);
@@ -94,7 +94,7 @@ async fn the_grantable_part_is_granted() {
     }
 }
 
-/// A-15, T-41.
+///
 #[tokio::test]
 async fn an_assertion_works_once() {
     let bench = Bench::new(&app(&es()));
@@ -170,7 +170,7 @@ async fn strangers_do_not_lock_a_client_out() {
     assert_eq!(bench.says(&good()).await, "ok");
 }
 
-///
+/// T-17.
 #[tokio::test]
 async fn the_answer_is_what_clients_expect() {
     for (set, want) in [(0, 300), (30, 30), (3600, 3600)] {
