@@ -39,6 +39,12 @@ pub mod export;
 // Who may ask, and for what.
 pub mod auth;
 
+// An export's life over time: accepted, run, kept, expired.
+pub mod job;
+
+// How Data Consumers ask: the Bulk Data service over HTTP.
+pub mod http;
+
 // Settings, and the reader of mapping files.
 pub mod config;
 

@@ -389,7 +389,7 @@ fn every_key_of_the_output_is_described() {
     };
     let page = fs::read_to_string(root().join(BOOK).join("reference/manifest.md")).unwrap();
     let mut found = BTreeSet::new();
-    for json in [manifest.to_json().unwrap(), report.to_json().unwrap()] {
+    for json in [manifest.to_file_json().unwrap(), report.to_json().unwrap()] {
         keys(&serde_json::from_slice(&json).unwrap(), &mut found);
     }
     assert!(found.len() > 40, "{found:?}");

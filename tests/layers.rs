@@ -92,14 +92,40 @@ const RULES: &[Rule] = &[
         io: true,
     },
     Rule {
+        module: "job",
+        imports: &["fhir", "bulk", "source", "sink", "export"],
+        // The store is one file's affair.
+        crates: &["getrandom@id.rs", "redb@store.rs", "tokio", "tokio_util", "tracing"],
+        io: true,
+    },
+    Rule {
+        module: "http",
+        imports: &["clock", "fhir", "bulk", "auth", "job"],
+        crates: &[
+            "actix_cors",
+            "actix_web",
+            "flate2",
+            "prometheus_client",
+            "rustls",
+            "socket2",
+            "tokio",
+            "tracing",
+            "zstd",
+        ],
+        io: true,
+    },
+    Rule {
         module: "config",
-        imports: &["fhir", "bulk", "mapping", "sink"],
+        imports: &["fhir", "bulk", "mapping", "sink", "http"],
         crates: &["granit_parser@flat.rs", "tracing"],
         io: true,
     },
     Rule {
         module: "cli",
-        imports: &["fhir", "bulk", "mapping", "plan", "row", "source", "encode", "fixture", "sink", "export", "config"],
+        imports: &[
+            "clock", "fhir", "bulk", "mapping", "plan", "row", "source", "encode", "fixture", "sink", "export", "auth",
+            "job", "http", "config",
+        ],
         crates: &[
             "clap",
             "clap_complete",

@@ -73,6 +73,14 @@ impl Literal {
         })
     }
 
+    /// The order of two numbers; `None` for anything else.
+    pub(super) fn against(&self, other: &Self) -> Option<Ordering> {
+        match (self, other) {
+            (Self::Numeric(left), Self::Numeric(right)) => numerics(left, right),
+            _ => None,
+        }
+    }
+
     /// The order of a field against the literal; `None` when they cannot be compared.
     pub(super) fn order(&self, kind: &PgKind, field: &[u8]) -> Option<Ordering> {
         match self {

@@ -1,5 +1,6 @@
 //! Templates without a compiled form, rendered by the handlebars crate.
 
+use std::cmp::Ordering;
 use std::sync::OnceLock;
 
 use handlebars::{
@@ -8,12 +9,12 @@ use handlebars::{
 };
 use serde_json::{Map, Value};
 
+use super::compare::{self, Literal};
 use super::leaf::{Form, Leaves};
 use super::scope::Rows;
 use super::string::apply;
 use super::{EncodeError, Invalid, leaf, text};
-use crate::plan::program::Function;
-use crate::plan::program::{SlotRef, Writer};
+use crate::plan::program::{Comparand, CompareOp, Function, SlotRef, Writer};
 use crate::row::PgKind;
 
 /// A template and the columns it names.
@@ -79,6 +80,53 @@ fn value(kind: &PgKind, writer: Writer, field: &[u8], leaves: &mut Leaves) -> Re
 /// Our functions, as helpers.
 struct Apply(Function);
 
+/// `eq`, `ne`, `gt`, … as templates without the crate have them, where values are texts.
+struct Compare(CompareOp);
+
+impl HelperDef for Compare {
+    fn call_inner<'reg: 'rc, 'rc>(
+        &self,
+        helper: &Helper<'rc>,
+        _: &'reg Handlebars<'reg>,
+        _: &'rc Context,
+        _: &mut RenderContext<'reg, 'rc>,
+    ) -> Result<ScopedJson<'rc>, RenderError> {
+        let side = |at| helper.param(at).map_or(&Value::Null, |param| param.value());
+        let (left, right) = (side(0), side(1));
+        let holds = match self.0 {
+            CompareOp::Eq => equal(left, right),
+            CompareOp::Ne => !equal(left, right),
+            op => order(left, right).is_some_and(|order| compare::holds(op, order)),
+        };
+        Ok(ScopedJson::from(Value::Bool(holds)))
+    }
+}
+
+/// Scalars are equal when they read the same; what is empty equals nothing.
+fn equal(left: &Value, right: &Value) -> bool {
+    match (left, right) {
+        (Value::Null, _) | (_, Value::Null) => false,
+        (Value::Array(_) | Value::Object(_), _) | (_, Value::Array(_) | Value::Object(_)) => left == right,
+        (left, right) => left.render() == right.render(),
+    }
+}
+
+/// Numbers, and texts that are numbers (a decimal is one), by value; other texts by their characters.
+fn order(left: &Value, right: &Value) -> Option<Ordering> {
+    let number = |value: &Value| match value {
+        Value::Number(_) | Value::String(_) => Literal::new(&Comparand::Numeric(value.render())).ok(),
+        _ => None,
+    };
+    if let (Some(left), Some(right)) = (number(left), number(right)) {
+        return left.against(&right);
+    }
+    match (left, right) {
+        (Value::String(left), Value::String(right)) => Some(left.cmp(right)),
+        (Value::Bool(left), Value::Bool(right)) => Some(left.cmp(right)),
+        _ => None,
+    }
+}
+
 impl HelperDef for Apply {
     fn call_inner<'reg: 'rc, 'rc>(
         &self,
@@ -87,8 +135,14 @@ impl HelperDef for Apply {
         _: &'rc Context,
         _: &mut RenderContext<'reg, 'rc>,
     ) -> Result<ScopedJson<'rc>, RenderError> {
-        let argument = helper.param(0).map(|param| param.value().render()).unwrap_or_default();
-        Ok(ScopedJson::from(Value::String(apply(self.0, &argument))))
+        let argument = helper.param(0).map_or(&Value::Null, |param| param.value());
+        let done = match (self.0, argument) {
+            (Function::Len, Value::Array(items)) => Value::from(items.len()),
+            (Function::Len, Value::Object(members)) => Value::from(members.len()),
+            (Function::Len, scalar) => Value::from(scalar.render().chars().count()),
+            (function, argument) => Value::String(apply(function, &argument.render())),
+        };
+        Ok(ScopedJson::from(done))
     }
 }
 
@@ -102,9 +156,48 @@ fn registry(html: bool) -> &'static Handlebars<'static> {
             ("lower", Function::Lower),
             ("trim", Function::Trim),
             ("urlencode", Function::UrlEncode),
+            ("len", Function::Len),
         ] {
             registry.register_helper(name, Box::new(Apply(function)));
         }
+        for (name, op) in [
+            ("eq", CompareOp::Eq),
+            ("ne", CompareOp::Ne),
+            ("gt", CompareOp::Gt),
+            ("gte", CompareOp::Ge),
+            ("lt", CompareOp::Lt),
+            ("lte", CompareOp::Le),
+        ] {
+            registry.register_helper(name, Box::new(Compare(op)));
+        }
         registry
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// What a condition or call gives is what a compiled template would give.
+    #[test]
+    fn helpers_as_compiled_templates_have_them() {
+        let row = json!({
+            "n": 5, "decimal": "10.50", "less": "9.5", "long": "12345678901234567890.1", "longer": "12345678901234567890.2",
+            "flag": true, "name": "Zoë", "tags": ["a", "b"], "object": {"x": 1}, "code": "0150",
+        });
+        for (template, expected) in [
+            ("{{eq n '5'}} {{eq n 5}} {{eq flag 'true'}} {{eq decimal 10.5}}", "true true true false"),
+            ("{{eq none none}} {{ne none 'x'}} {{eq none null}}", "false true false"),
+            ("{{eq tags tags}} {{eq tags object}} {{eq object 'x'}}", "true false false"),
+            ("{{gt decimal less}} {{lt decimal less}} {{gte decimal 10.5}}", "true false true"),
+            ("{{lt long longer}} {{gt n 3}} {{lte n '4'}}", "true true false"),
+            ("{{gt name 'A'}} {{gt name 3}} {{lt none 3}} {{gt flag false}}", "true false false true"),
+            ("{{len name}} {{len tags}} {{len object}} {{len n}} {{len none}}", "3 2 1 1 0"),
+            ("{{upper (trim name)}} {{urlencode n}} {{lower flag}}", "ZOË 5 true"),
+        ] {
+            assert_eq!(registry(false).render_template(template, &row).unwrap(), expected, "{template}");
+        }
+    }
 }

@@ -3,6 +3,7 @@
 pub mod catalogue;
 pub mod check;
 mod codes;
+pub mod compartment;
 pub mod diagnostic;
 pub mod fragment;
 pub mod header;

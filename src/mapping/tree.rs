@@ -407,8 +407,8 @@ pub enum Part {
         /// Parts when false.
         otherwise: Vec<Part>,
     },
-    /// What has no compiled form: rendered by the handlebars crate, with `upper`, `lower`, `trim` and `urlencode`
-    /// registered beside its own helpers.
+    /// What has no compiled form: rendered by the handlebars crate, with helpers of ours that do as compiled templates
+    /// do: `upper`, `lower`, `trim`, `urlencode`, `len`, `eq`, `ne`, `gt`, `gte`, `lt`, `lte`.
     Render {
         /// Handlebars source of this piece alone. It reads columns as `@root.[name]`, a parent row's as
         /// `@root.[../name]`: the members of its context are called so.

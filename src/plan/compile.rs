@@ -8,7 +8,7 @@ use super::program::{Compiled, Op};
 use super::select::{Filter, quote_ident};
 use crate::mapping::diagnostic::{Diagnostic, Severity};
 use crate::mapping::source::Sources;
-use crate::mapping::tree::{Deleted, Mapping, Pack, Part};
+use crate::mapping::tree::{ColumnRef, Deleted, Mapping, Pack, Part, Text};
 
 /// Every mapping whose columns the catalog knows, compiled; and every mistake the columns show. Mappings with an
 /// error are left out.
@@ -42,6 +42,26 @@ fn compile_mapping(
     lower.assume(present);
     lower.resource(&mapping.root);
     Some(lower.finish(id))
+}
+
+/// What writes, for every row of `mapping`, a line of two JSON strings with a tab between: its id, and its key as text
+/// that PostgreSQL reads back. `None` when the key has several columns, or no such text.
+pub fn identities(pack: &Pack, mapping: &Mapping, sources: &Sources, catalog: &Catalog) -> Option<Compiled> {
+    let [key] = mapping.header.key.as_slice() else { return None };
+    let mut lower = Lower::new(pack, mapping, sources, catalog)?;
+    let path = format!("{}.id", mapping.resource_type);
+    let id = lower.text(&mapping.id);
+    let present = lower.text_presence(&mapping.id);
+    lower.reject_unless(present, "R405", &path);
+    let column = ColumnRef { up: 0, name: key.text.clone(), json: Vec::new(), span: key.span };
+    let key = lower.text(&Text { parts: vec![Part::Column(column)], refers: None, html: false, span: key.span });
+    for (code, text, after) in [("R405", id, b"\t"), ("R204", key, b"\n")] {
+        let site = lower.emit.site(code, &path, None);
+        let _ = lower.emit.op(0, Op::Text { text, site });
+        lower.emit.literal(after);
+    }
+    let (compiled, wrong) = lower.finish(id);
+    wrong.iter().all(|diagnostic| diagnostic.severity != Severity::Error).then_some(compiled)
 }
 
 /// What writes the deletions of one mapping: one Bundle line per tombstone (M-10).

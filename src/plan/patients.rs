@@ -4,10 +4,8 @@ use super::bind::from_item;
 use super::catalog::Catalog;
 use super::filter::cast_name;
 use super::select::{Param, Statement, quote_ident};
-use crate::fhir::compartment::patient_compartment;
-use crate::mapping::tree::{
-    Arg, ColumnRef, Expr, Item, ItemKind, Mapping, Object, Pack, Part, Patient, Refers, Text, Value,
-};
+use crate::mapping::compartment::{Tie, tie};
+use crate::mapping::tree::{Mapping, Pack, Part};
 use crate::row::PgKind;
 
 /// How a mapping's rows are tied to patients.
@@ -31,8 +29,7 @@ pub enum Compartment {
     Unknown,
 }
 
-/// The tie of `mapping` to patients. Of several compartment elements the first that is mapped decides, the
-/// subject-like one: a record that merely names a patient as its author is somebody else's.
+/// The tie of `mapping` to patients, with the types of its columns.
 pub fn compartment(pack: &Pack, mapping: &Mapping, catalog: &Catalog) -> Compartment {
     let kind = |name: &str| {
         catalog.rows.get(&mapping.name).and_then(|rows| rows.column(name)).map(|(_, column)| column.kind.clone())
@@ -44,71 +41,15 @@ pub fn compartment(pack: &Pack, mapping: &Mapping, catalog: &Catalog) -> Compart
             _ => Compartment::Unknown,
         };
     }
-    match &mapping.header.patient {
-        Patient::Column(name) => {
-            return typed(&name.text)
-                .map_or(Compartment::Unknown, |column| Compartment::Column { column, mapping: None });
-        }
-        Patient::None(_) => return Compartment::Outside,
-        Patient::Derived => {}
-    }
-    let paths: &[&str] = match (patient_compartment(&mapping.resource_type), mapping.resource_type.as_str()) {
-        // A Group names its other members too, so R4 puts it into many compartments; it is not one patient's record.
-        (_, "Group") => return Compartment::Outside,
-        // Device is outside R4's compartment, and still a patient's implant belongs to the patient.
-        (Some(paths), _) => paths,
-        (None, "Device") => &["patient"],
-        (None, _) => return Compartment::Outside,
-    };
-    for path in paths {
-        let steps: Vec<&str> = path.split('.').collect();
-        let mut found = Vec::new();
-        references(&mapping.root, &steps, &mut found);
-        for refers in found {
-            let makes_patient =
-                pack.mappings.iter().any(|target| target.name == refers.mapping && target.resource_type == "Patient");
-            if let ([Arg::Column(ColumnRef { up: 0, name, json, .. })], true) = (refers.args.as_slice(), makes_patient)
-                && json.is_empty()
-                && let Some(column) = typed(name)
-            {
-                return Compartment::Column { column, mapping: Some(refers.mapping.clone()) };
-            }
-        }
-    }
-    Compartment::Unknown
-}
-
-/// References below an object along `steps`, those inside `$each` left out: they are columns of a list.
-fn references<'a>(object: &'a Object, steps: &[&str], found: &mut Vec<&'a Refers>) {
-    let Some((first, rest)) = steps.split_first() else { return };
-    for member in &object.members {
-        // A choice stands in the compartment under its bare name.
-        if member.element == *first || member.element.strip_suffix("[x]") == Some(first) {
-            below(&member.value, rest, found);
-        }
-    }
-}
-
-fn below<'a>(value: &'a Value, rest: &[&str], found: &mut Vec<&'a Refers>) {
-    match value {
-        Value::List(items) => {
-            for Item { kind, .. } in items {
-                if let ItemKind::One(value) = kind {
-                    below(value, rest, found);
-                }
-            }
-        }
-        Value::Object(object) if rest.is_empty() => {
-            for member in object.members.iter().filter(|member| member.element == "reference") {
-                if let Value::Leaf(leaf) = &member.value
-                    && let Expr::Text(Text { refers: Some(refers), .. }) = &leaf.expr
-                {
-                    found.push(refers);
-                }
-            }
-        }
-        Value::Object(object) => references(object, rest, found),
-        Value::Leaf(_) => {}
+    let makes_patients =
+        |name: &str| pack.mappings.iter().any(|target| target.name == name && target.resource_type == "Patient");
+    match tie(&mapping.resource_type, &mapping.header, &mapping.root, makes_patients) {
+        Tie::Column { name, mapping } => match typed(name) {
+            Some(column) => Compartment::Column { column, mapping: mapping.map(str::to_owned) },
+            None => Compartment::Unknown,
+        },
+        Tie::Outside => Compartment::Outside,
+        Tie::Missing { .. } => Compartment::Unknown,
     }
 }
 
@@ -125,46 +66,43 @@ pub fn existing_keys(mapping: &Mapping, kind: &PgKind, keys: Vec<String>) -> Sta
     }
 }
 
-/// How an id of a mapping leads back to its row's key.
+/// Ids that are the key's text between a prefix and a suffix, so that they lead back to it. Of all others the keys have
+/// to be read, and their ids made, to find one ([`identities`](super::compile::identities)).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum IdForm {
-    /// The key's text between a prefix and a suffix.
-    Key {
-        /// Text before the key.
-        prefix: String,
-        /// Text after it.
-        suffix: String,
-    },
-    /// Made from the key in a way that has no inverse; the keys have to be read to find it.
-    Hashed,
+pub struct PlainId {
+    prefix: String,
+    suffix: String,
+    kind: PgKind,
 }
 
-/// The form of a mapping's ids.
-pub fn id_form(mapping: &Mapping) -> IdForm {
-    let (mut prefix, mut suffix, mut seen) = (String::new(), String::new(), false);
-    for part in &mapping.id.parts {
-        match part {
-            Part::Literal(text) if seen => suffix.push_str(text),
-            Part::Literal(text) => prefix.push_str(text),
-            Part::Column(_) if !seen && mapping.header.key.len() == 1 => seen = true,
-            _ => return IdForm::Hashed,
-        }
+impl PlainId {
+    /// The form of a mapping's ids, if it is this one; `kind` is the type of its key.
+    pub fn of(mapping: &Mapping, kind: &PgKind) -> Option<Self> {
+        let reads_back =
+            matches!(kind, PgKind::Uuid | PgKind::Int2 | PgKind::Int4 | PgKind::Int8 | PgKind::Text | PgKind::Char);
+        let (before, after) = match mapping.id.parts.as_slice() {
+            [Part::Column(_)] => ("", ""),
+            [Part::Literal(before), Part::Column(_)] => (before.as_str(), ""),
+            [Part::Column(_), Part::Literal(after)] => ("", after.as_str()),
+            [Part::Literal(before), Part::Column(_), Part::Literal(after)] => (before.as_str(), after.as_str()),
+            _ => return None,
+        };
+        (reads_back && mapping.header.key.len() == 1).then(|| Self {
+            prefix: before.to_owned(),
+            suffix: after.to_owned(),
+            kind: kind.clone(),
+        })
     }
-    if seen { IdForm::Key { prefix, suffix } } else { IdForm::Hashed }
-}
 
-impl IdForm {
-    /// The key's text in an id, if the id can be one of this form and the text one of this type.
-    pub fn key<'a>(&self, id: &'a str, kind: &PgKind) -> Option<&'a str> {
-        let Self::Key { prefix, suffix } = self else { return None };
-        let key = id.strip_prefix(prefix.as_str())?.strip_suffix(suffix.as_str())?;
-        let fits = match kind {
+    /// The key's text in an id, if the id can be one of this form and the text one of the key's type.
+    pub fn key<'a>(&self, id: &'a str) -> Option<&'a str> {
+        let key = id.strip_prefix(self.prefix.as_str())?.strip_suffix(self.suffix.as_str())?;
+        let fits = match self.kind {
             PgKind::Uuid => uuid::Uuid::parse_str(key).is_ok_and(|uuid| uuid.to_string() == key),
             PgKind::Int2 => key.parse::<i16>().is_ok_and(|number| number.to_string() == key),
             PgKind::Int4 => key.parse::<i32>().is_ok_and(|number| number.to_string() == key),
             PgKind::Int8 => key.parse::<i64>().is_ok_and(|number| number.to_string() == key),
-            PgKind::Text | PgKind::Char => !key.is_empty(),
-            _ => false,
+            _ => !key.is_empty(),
         };
         fits.then_some(key)
     }
@@ -176,14 +114,15 @@ mod tests {
 
     #[test]
     fn ids_lead_back_to_keys() {
-        let form = IdForm::Key { prefix: "omop-".into(), suffix: String::new() };
-        assert_eq!(form.key("omop-17", &PgKind::Int8), Some("17"));
-        assert_eq!(form.key("omop-017", &PgKind::Int8), None);
-        assert_eq!(form.key("17", &PgKind::Int8), None);
-        let raw = IdForm::Key { prefix: String::new(), suffix: String::new() };
+        let form = |prefix: &str, kind| PlainId { prefix: prefix.to_owned(), suffix: String::new(), kind };
+        let omop = form("omop-", PgKind::Int8);
+        assert_eq!(omop.key("omop-17"), Some("17"));
+        assert_eq!(omop.key("omop-017"), None);
+        assert_eq!(omop.key("17"), None);
+        let raw = form("", PgKind::Uuid);
         let id = "a3f1c2d4-0001-4c5e-9b7a-1f2e3d4c5b6a";
-        assert_eq!(raw.key(id, &PgKind::Uuid), Some(id));
-        assert_eq!(raw.key(&id.to_uppercase(), &PgKind::Uuid), None);
-        assert_eq!(raw.key("x' or true", &PgKind::Uuid), None);
+        assert_eq!(raw.key(id), Some(id));
+        assert_eq!(raw.key(&id.to_uppercase()), None);
+        assert_eq!(raw.key("x' or true"), None);
     }
 }

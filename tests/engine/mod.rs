@@ -2,8 +2,10 @@
 
 mod connect;
 mod hostile;
+mod jobs;
 mod kill;
 mod memory;
+mod patients;
 mod rows;
 mod secrets;
 mod session;

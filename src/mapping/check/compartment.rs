@@ -3,36 +3,47 @@
 use super::Checker;
 use crate::fhir::compartment::patient_compartment;
 use crate::fhir::search::{search_param, search_params};
+use crate::mapping::compartment::{Tie, tie};
 use crate::mapping::diagnostic::{Diagnostic, nearest};
 use crate::mapping::pack::RawMapping;
 use crate::mapping::source::Span;
-use crate::mapping::tree::{Expr, ItemKind, Object, Part, Patient, Value};
+use crate::mapping::tree::{Object, Patient};
 
 impl Checker<'_> {
-    /// M701: a type of the patient compartment from which no patient can be reached.
+    /// M701: a type of the patient compartment from whose rows no patient can be reached.
     pub(super) fn compartment(&mut self, mapping: &RawMapping, resource_type: &str, type_span: Span, root: &Object) {
-        let Some(paths) = patient_compartment(resource_type).filter(|_| resource_type != "Patient") else { return };
-        let what = format!("{resource_type} is in the patient compartment");
-        match &mapping.header.patient {
-            Patient::Column(_) => {}
-            Patient::None(span) => {
-                let message = format!("{what}, and `patient: none` keeps it out of Patient and Group exports");
-                self.report.add(Diagnostic::warning("M701", *span, message));
-            }
-            Patient::Derived => {
-                let reached = paths.iter().any(|path| {
-                    let steps: Vec<&str> = path.split('.').collect();
-                    reaches_patient(root, &steps)
-                });
-                if !reached {
-                    let message = format!("{what}, and no path of it leads to a patient");
-                    let diagnostic = Diagnostic::warning("M701", type_span, message);
-                    let diagnostic = diagnostic.label("left out of Patient and Group exports");
-                    let diagnostic = diagnostic.note(format!("paths that count: {}", paths.join(", ")));
-                    self.report.add(diagnostic.help("refer to a patient there, or name its column: `patient: column`"));
-                }
-            }
+        if resource_type == "Patient" {
+            return;
         }
+        if let Patient::None(span) = &mapping.header.patient
+            && patient_compartment(resource_type).is_some()
+        {
+            let message = format!(
+                "{resource_type} is in the patient compartment, and `patient: none` keeps it out of Patient and Group exports"
+            );
+            self.report.add(Diagnostic::warning("M701", *span, message));
+            return;
+        }
+        let makes_patients =
+            |name: &str| self.heads.iter().any(|head| head.name == name && head.resource_type == Some("Patient"));
+        let Tie::Missing { paths, near } = tie(resource_type, &mapping.header, root, makes_patients) else { return };
+        let refused = "exports of some patients are refused for it";
+        self.report.add(match near {
+            None => {
+                let message =
+                    format!("{resource_type} is in the patient compartment, and no path of it leads to a patient");
+                Diagnostic::warning("M701", type_span, message)
+                    .label(refused)
+                    .note(format!("paths that count: {}", paths.join(", ")))
+                    .help("refer to a patient there, or name its column: `patient: column`")
+            }
+            Some(near) => {
+                let message = format!("this reference does not tell whose the rows of {resource_type} are");
+                Diagnostic::warning("M701", near.span, message)
+                    .label(format!("{refused}: {}", near.why))
+                    .help("name the column of the rows that holds the patient's key: `patient: column`")
+            }
+        });
     }
 
     /// M702: `search:` names a parameter the type does not have.
@@ -49,37 +60,4 @@ impl Checker<'_> {
             });
         }
     }
-}
-
-/// Whether a reference at `steps` may be to a patient.
-fn reaches_patient(object: &Object, steps: &[&str]) -> bool {
-    let Some((step, rest)) = steps.split_first() else { return to_patient(object) };
-    object
-        .members
-        .iter()
-        .filter(|member| member.element.trim_end_matches("[x]") == *step)
-        .any(|member| value_reaches(&member.value, rest))
-}
-
-fn value_reaches(value: &Value, rest: &[&str]) -> bool {
-    match value {
-        // A json column may hold anything.
-        Value::Leaf(_) => false,
-        Value::Object(object) => reaches_patient(object, rest),
-        Value::List(items) => items.iter().any(|item| match &item.kind {
-            ItemKind::One(value) => value_reaches(value, rest),
-            ItemKind::Each { body, .. } => value_reaches(body, rest),
-        }),
-    }
-}
-
-fn to_patient(reference: &Object) -> bool {
-    reference.members.iter().filter(|member| member.name == "reference").any(|member| match &member.value {
-        Value::Leaf(leaf) => match &leaf.expr {
-            Expr::Text(text) => matches!(text.parts.first(), Some(Part::Literal(text)) if text.starts_with("Patient/")),
-            Expr::Constant(json) => json.starts_with("\"Patient/"),
-            Expr::Column(_) => false,
-        },
-        _ => false,
-    })
 }

@@ -1,9 +1,10 @@
 //! Texts: templates, references and ids (§2.4, §2.9). What branches is rendered by the handlebars crate.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
-use handlebars::{Handlebars, handlebars_helper, no_escape};
+use handlebars::{Handlebars, JsonRender, handlebars_helper, no_escape};
 use serde_json::{Map, Value as Context};
 use sha1::{Digest, Sha1};
 use sha2::Sha256;
@@ -18,6 +19,17 @@ handlebars_helper!(upper: |text: str| text.to_uppercase());
 handlebars_helper!(lower: |text: str| text.to_lowercase());
 handlebars_helper!(trim: |text: str| text.trim().to_owned());
 handlebars_helper!(characters: |text: str| text.chars().count());
+handlebars_helper!(len: |it: Json| match it {
+    Context::Array(items) => items.len(),
+    Context::Object(members) => members.len(),
+    it => it.render().chars().count(),
+});
+handlebars_helper!(eq: |x: Json, y: Json| same(x, y));
+handlebars_helper!(ne: |x: Json, y: Json| !same(x, y));
+handlebars_helper!(gt: |x: Json, y: Json| order(x, y) == Some(Ordering::Greater));
+handlebars_helper!(gte: |x: Json, y: Json| matches!(order(x, y), Some(Ordering::Greater | Ordering::Equal)));
+handlebars_helper!(lt: |x: Json, y: Json| order(x, y) == Some(Ordering::Less));
+handlebars_helper!(lte: |x: Json, y: Json| matches!(order(x, y), Some(Ordering::Less | Ordering::Equal)));
 handlebars_helper!(urlencode: |text: str| {
     let mut out = String::new();
     for byte in text.bytes() {
@@ -29,6 +41,25 @@ handlebars_helper!(urlencode: |text: str| {
     }
     out
 });
+
+/// Whether two values read the same; nothing equals nothing.
+fn same(x: &Context, y: &Context) -> bool {
+    let parts = |value: &Context| value.is_array() || value.is_object();
+    !x.is_null() && !y.is_null() && if parts(x) || parts(y) { x == y } else { x.render() == y.render() }
+}
+
+/// By value where both read as numbers.
+fn order(x: &Context, y: &Context) -> Option<Ordering> {
+    let number = |value: &Context| {
+        let text = if value.is_boolean() { None } else { Some(value.render()) };
+        text.filter(|text| text.starts_with(|c: char| c.is_ascii_digit() || c == '-'))?.parse::<f64>().ok()
+    };
+    match (number(x), number(y)) {
+        (Some(x), Some(y)) => x.partial_cmp(&y),
+        _ if x.is_string() && y.is_string() => Some(x.render().cmp(&y.render())),
+        _ => x.as_bool()?.partial_cmp(&y.as_bool()?),
+    }
+}
 
 /// Templates by the address of the parts they were written from.
 pub(super) struct Templates {
@@ -65,6 +96,13 @@ impl Default for Templates {
             registry.register_helper("trim", Box::new(trim));
             registry.register_helper("urlencode", Box::new(urlencode));
             registry.register_helper("characters", Box::new(characters));
+            registry.register_helper("len", Box::new(len));
+            registry.register_helper("eq", Box::new(eq));
+            registry.register_helper("ne", Box::new(ne));
+            registry.register_helper("gt", Box::new(gt));
+            registry.register_helper("gte", Box::new(gte));
+            registry.register_helper("lt", Box::new(lt));
+            registry.register_helper("lte", Box::new(lte));
             registry
         };
         let mut plain = registry();

@@ -276,6 +276,45 @@ fn warnings_m602_m701_m702() {
     assert_snapshot!(all.join("\n"));
 }
 
+/// References to patients that restrict nothing: an export of some patients is refused for each.
+#[test]
+fn references_that_tie_nothing_m701() {
+    let with = |header: &str, resource: &str| {
+        pack(&[
+            ("mappings/patient.yaml", "table: p\nkey: id\nresource: {resourceType: Patient, id: $id}"),
+            (
+                "mappings/twin.yaml",
+                "table: p\nkey: [a, b]\nresource: {resourceType: Patient, id: \"{{uuid 'T' a b}}\"}",
+            ),
+            ("mappings/x.yaml", &format!("table: t\nkey: id\n{header}\nresource:\n  id: $id\n{}", indented(resource))),
+        ])
+    };
+    let lists = "lists: {who: {table: w, parent: t, order: n}}";
+    let appointment = |actor: &str| {
+        format!("resourceType: Appointment\nstatus: booked\nparticipant:\n  - {actor}\n    status: accepted")
+    };
+    let observation =
+        |subject: &str| format!("resourceType: Observation\nstatus: final\ncode: loinc#1\nsubject: {subject}");
+    let all = [
+        with(
+            lists,
+            &appointment("$each who: {actor: patient(person), status: accepted}").replace("\n    status: accepted", ""),
+        ),
+        with("", &appointment("actor: patient(person)")),
+        with("", &observation("patient(a.b)")),
+        with("", &observation("patient('7')")),
+        with("", &observation("twin(a, b)")),
+        with("", &observation("{reference: \"Patient/{{a}}\"}")),
+        with("", &observation("{reference: Patient/7}")),
+        // Of several, one is enough.
+        with(lists, &(observation("patient(a)") + "\nperformer: [{$each who: patient(person)}]")),
+        // Not in R4's compartment: a hospital's device is nobody's.
+        with("", "resourceType: Device"),
+        with(lists, "resourceType: Device\npatient: patient(a.b)"),
+    ];
+    assert_snapshot!(all.join("\n"));
+}
+
 #[test]
 fn every_is_reported_once() {
     assert_snapshot!(pack(&[

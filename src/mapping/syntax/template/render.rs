@@ -12,6 +12,9 @@ use super::{HELPERS, Named};
 use crate::mapping::diagnostic::Diagnostic;
 use crate::mapping::tree::{ColumnRef, Part};
 
+/// Names of [`HELPERS`] that give no value.
+const NO_FUNCTIONS: [&str; 7] = ["each", "else", "if", "log", "raw", "unless", "with"];
+
 /// A piece being written.
 #[derive(Default)]
 struct Piece {
@@ -22,6 +25,8 @@ struct Piece {
     depth: usize,
     /// Inside `{{#if}}` or `{{#unless}}`.
     guarded: bool,
+    /// What makes the crate render it.
+    because: &'static str,
     /// Names of block parameters.
     locals: Vec<String>,
     /// The piece spans lines: tags are kept from standing alone on theirs, which would eat white space that is
@@ -41,7 +46,15 @@ impl Piece {
 impl Walk<'_, '_> {
     /// The part that leaves `element` to the crate.
     pub(super) fn render(&mut self, element: &TemplateElement, guarded: bool) -> Vec<Part> {
-        let mut piece = Piece { guarded, ..Piece::default() };
+        let because = match element {
+            TemplateElement::HelperBlock(block) => match block.name.as_name().unwrap_or_default() {
+                "each" => "`{{#each}}`",
+                "with" => "`{{#with}}`",
+                _ => "an `{{#if}}` that is not compiled",
+            },
+            _ => "another helper",
+        };
+        let mut piece = Piece { guarded, because, ..Piece::default() };
         piece.lines = has_lines(element);
         self.write(&mut piece, element);
         if self.wrong {
@@ -56,7 +69,7 @@ impl Walk<'_, '_> {
             TemplateElement::Comment(_) => {}
             TemplateElement::Expression(call) => {
                 piece.source.push_str("{{");
-                self.call(piece, call, true);
+                self.call(piece, call);
                 piece.source.push_str("}}");
             }
             TemplateElement::HtmlExpression(call) => {
@@ -64,7 +77,7 @@ impl Walk<'_, '_> {
                     self.refuse("values in `div` are always escaped: write `{{…}}`");
                 }
                 piece.source.push_str("{{{");
-                self.call(piece, call, true);
+                self.call(piece, call);
                 piece.source.push_str("}}}");
             }
             TemplateElement::HelperBlock(block) => self.write_block(piece, block),
@@ -100,11 +113,15 @@ impl Walk<'_, '_> {
         piece.mark();
         let _ = write!(piece.source, "{{{{#{name}");
         self.token(&name);
+        self.count(&name, block);
         let guarded = piece.guarded;
         piece.guarded |= guards;
         self.arguments(piece, block);
         let locals = piece.locals.len();
         if let Some(params) = &block.block_param {
+            if !enters {
+                self.no_local(&name);
+            }
             let names = match params {
                 BlockParam::Single(first) => vec![first],
                 BlockParam::Pair((first, second)) => vec![first, second],
@@ -133,16 +150,16 @@ impl Walk<'_, '_> {
     }
 
     /// The inside of a tag or of parentheses.
-    fn call(&mut self, piece: &mut Piece, call: &HelperTemplate, tag: bool) {
+    fn call(&mut self, piece: &mut Piece, call: &HelperTemplate) {
         if let Parameter::Subexpression(inner) = &call.name
             && let TemplateElement::Expression(inner) = inner.as_element()
         {
-            self.call(piece, inner, tag);
+            self.call(piece, inner);
             return;
         }
         let name = call.name.as_name().unwrap_or_default().to_owned();
         if call.params.is_empty() && call.hash.is_empty() {
-            if tag && HELPERS.contains(&name.as_str()) {
+            if HELPERS.contains(&name.as_str()) {
                 let span = self.token(&name);
                 let message = format!("`{name}` is a Handlebars helper, so this does not read `{name}`");
                 let help = format!("name it explicitly: `{{{{this.{name}}}}}`");
@@ -155,10 +172,16 @@ impl Walk<'_, '_> {
         match name.as_str() {
             "uuid" | "sha256" | "ref" => {
                 self.token(&name);
-                self.refuse(format!("`{name}` cannot stand inside `{{{{#each}}}}` or another helper"));
+                let span = self.tag();
+                let message = format!("`{name}` cannot stand inside {}", piece.because);
+                let wrong = Diagnostic::error(super::CODE, span, message).label("Handlebars renders this piece");
+                self.report(wrong.help("conditions of columns, `not`, `and`, `or`, `eq` and `ne` are compiled; make any other, or the text itself, a \
+                     column of the query",
+                ));
             }
-            name if HELPERS.contains(&name) && !matches!(name, "log" | "raw" | "if" | "unless" | "each" | "with") => {
+            name if HELPERS.contains(&name) && !NO_FUNCTIONS.contains(&name) => {
                 self.token(name);
+                self.count(name, call);
                 piece.source.push_str(name);
                 self.arguments(piece, call);
             }
@@ -166,6 +189,29 @@ impl Walk<'_, '_> {
                 self.token(name);
                 self.refuse(format!("no helper `{name}`"));
             }
+        }
+    }
+
+    /// Refuses a helper with too few or too many arguments: the crate would find out at every row, or ignore them.
+    fn count(&mut self, name: &str, call: &HelperTemplate) {
+        let wanted = match name {
+            "and" | "or" => call.params.len().max(1),
+            "eq" | "ne" | "gt" | "gte" | "lt" | "lte" | "lookup" => 2,
+            _ => 1,
+        };
+        if call.params.len() != wanted {
+            let plural = if wanted == 1 { "" } else { "s" };
+            self.refuse(format!(
+                "`{name}` takes {wanted} argument{plural}, and {} given",
+                match call.params.len() {
+                    1 => "1 is".to_owned(),
+                    given => format!("{given} are"),
+                }
+            ));
+        }
+        let named = call.hash.keys().find(|key| !(matches!(name, "if" | "unless") && *key == "includeZero"));
+        if let Some(named) = named {
+            self.refuse(format!("`{name}` takes no argument `{named}`"));
         }
     }
 
@@ -193,8 +239,13 @@ impl Walk<'_, '_> {
             }
             Parameter::Subexpression(inner) => {
                 if let TemplateElement::Expression(call) = inner.as_element() {
+                    // `(a)` is `a`: in parentheses the crate would look for a helper of that name.
+                    if call.params.is_empty() && call.hash.is_empty() {
+                        self.call(piece, call);
+                        return;
+                    }
                     piece.source.push('(');
-                    self.call(piece, call, false);
+                    self.call(piece, call);
                     piece.source.push(')');
                 }
             }

@@ -1,3 +1,7 @@
+use proptest::collection::vec;
+use proptest::prelude::{BoxedStrategy, Strategy, prop_oneof};
+use proptest::sample::select;
+
 use super::*;
 use crate::mapping::source::{SourceId, Span};
 use crate::mapping::syntax::reference::ReferenceArg;
@@ -132,6 +136,8 @@ fn what_the_crate_renders() {
     check("{{#if a}}{{#each b}}x{{/each}}{{/if}}", r#"[a ? render("{{#each @root.[b]}}x{{/each}}"; b; ) : ]"#);
     check("{{lookup a.b '0'}}", r#"render("{{lookup @root.[a].[b] \"0\"}}"; a; a.b)"#);
     check("{{upper (trim a)}}", r#"render("{{upper (trim @root.[a])}}"; a; a)"#);
+    check("{{upper (a)}}", r#"render("{{upper @root.[a]}}"; a; a)"#);
+    check("{{#if (gt (len a) (b))}}x{{/if}}", r#"render("{{#if (gt (len @root.[a]) @root.[b])}}x{{/if}}"; a b; )"#);
     check(
         "{{#each a as |x i|}}{{x.b}}{{i}}{{../../c}}{{/each}}",
         r#"render("{{#each @root.[a] as |x i|}}{{x.b}}{{i}}{{@root.[../c]}}{{/each}}"; a ../c; a ../c)"#,
@@ -160,10 +166,33 @@ fn mistakes() {
     check("{{uuid a b}}", "M306 `uuid` starts with the name of its id space, a text @`{{uuid a b}}`");
     check("{{each a}}", "M306 `each` is a block: `{{#each …}}…{{/each}}` @`{{each a}}`");
     check("{{#a}}x{{/a}}", "M306 `a` is no block @`{{#a}}`");
+    check("{{#each a}}{{uuid 'x' b}}{{/each}}", "M306 `uuid` cannot stand inside `{{#each}}` @`{{uuid 'x' b}}`");
+    check("{{upper (sha256 b)}}", "M306 `sha256` cannot stand inside another helper @`{{upper (sha256 b)}}`");
     check(
-        "{{#each a}}{{uuid 'x' b}}{{/each}}",
-        "M306 `uuid` cannot stand inside `{{#each}}` or another helper @`{{uuid 'x' b}}`",
+        "{{#if (gt a 3)}}{{ref 'p' b}}{{/if}}",
+        "M306 `ref` cannot stand inside an `{{#if}}` that is not compiled @`{{ref 'p' b}}`",
     );
+}
+
+/// What the crate would find out at every row, or never.
+#[test]
+fn helpers_have_their_arguments() {
+    let check = |text: &str, expected: &str| assert_eq!(compiled(text), expected, "{text}");
+    check("{{#if (gt a)}}x{{/if}}", "M306 `gt` takes 2 arguments, and 1 is given @`{{#if (gt a)}}`");
+    check("{{lookup a}}", "M306 `lookup` takes 2 arguments, and 1 is given @`{{lookup a}}`");
+    check("{{eq a b c}}", "M306 `eq` takes 2 arguments, and 3 are given @`{{eq a b c}}`");
+    check("{{#if (not a b)}}x{{/if}}", "M306 `not` takes 1 argument, and 2 are given @`{{#if (not a b)}}`");
+    check("{{#each}}x{{/each}}", "M306 `each` takes 1 argument, and 0 are given @`{{#each}}`");
+    check("{{#with a b}}x{{/with}}", "M306 `with` takes 1 argument, and 2 are given @`{{#with a b}}`");
+    check("{{#if a zero=true}}x{{/if}}", "M306 `if` takes no argument `zero` @`{{#if a zero=true}}`");
+    check("{{#if a as |x|}}{{x}}{{/if}}", "M306 `if` makes nothing that `as |x|` could name @`{{#if a as |x|}}`");
+    check("{{upper (trim a x=1)}}", "M306 `trim` takes no argument `x` @`{{upper (trim a x=1)}}`");
+    check(
+        "{{#if (len)}}x{{/if}}",
+        "M305 `len` is a Handlebars helper, so this does not read the column `len` @`{{#if (len)}}`",
+    );
+    check("{{upper (len)}}", "M305 `len` is a Handlebars helper, so this does not read `len` @`len`");
+    check("{{#if a includeZero=true}}x{{/if}}", r#"render("{{#if @root.[a] includeZero=true}}x{{/if}}"; a; )"#);
 }
 
 /// A piece left to the crate gives the same text alone as in its place.
@@ -198,7 +227,80 @@ fn rendered_pieces_keep_their_white_space() {
     }
 }
 
+/// An argument; a helper may have too few or too many of its own.
+fn argument() -> BoxedStrategy<String> {
+    let plain = select(vec!["a", "b.c", "this", "../a", "@index", "@root.a", "'x'", "3", "true", "x"]);
+    plain
+        .prop_map(str::to_owned)
+        .boxed()
+        .prop_recursive(2, 6, 3, |inner| call(inner).prop_map(|call| format!("({call})")))
+        .boxed()
+}
+
+fn call(inner: impl Strategy<Value = String>) -> impl Strategy<Value = String> {
+    let named = select(vec!["", "", "", "", "", " includeZero=true", " y=a"]);
+    (select(HELPERS.to_vec()), vec(inner, 3), 0..8_usize, named).prop_map(|(name, args, given, named)| {
+        let right = match name {
+            "upper" | "lower" | "trim" | "urlencode" | "len" | "not" => 1,
+            _ => 2,
+        };
+        // Mostly the right number.
+        let given = if given > 3 { right } else { given };
+        format!("{name} {}{named}", args[..given].join(" ")).trim().to_owned()
+    })
+}
+
+fn tags() -> BoxedStrategy<String> {
+    let leaf = prop_oneof![argument(), call(argument())].prop_map(|inner| format!("{{{{{inner}}}}}"));
+    leaf.boxed()
+        .prop_recursive(3, 12, 3, |inner| {
+            let body = vec(inner, 0..3).prop_map(|tags| tags.concat());
+            let names = select(vec!["each", "with", "if", "unless"]);
+            (names, vec(argument(), 1..2), select(vec!["", " as |x|"]), body.clone(), proptest::option::of(body))
+                .prop_map(|(name, args, locals, then, otherwise)| {
+                    let otherwise = otherwise.map(|body| format!("{{{{else}}}}{body}")).unwrap_or_default();
+                    format!("{{{{#{name} {}{locals}}}}}{then}{otherwise}{{{{/{name}}}}}", args.join(" "))
+                })
+        })
+        .boxed()
+}
+
+/// Pieces left to the crate, however deep they lie.
+fn rendered(parts: &[Part]) -> Vec<&str> {
+    parts
+        .iter()
+        .flat_map(|part| match part {
+            Part::Render { template, .. } => vec![template.as_str()],
+            Part::When { then, otherwise, .. } => [rendered(then), rendered(otherwise)].concat(),
+            _ => Vec::new(),
+        })
+        .collect()
+}
+
 proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config::with_cases(4_096))]
+    /// What is accepted does not fail at a row for what it says: only a step into a list that is no number may.
+    #[test]
+    fn accepted_pieces_render(text in tags(), a in select(vec!["{}", "[]", "[1, {\"c\": 2}]", "\"x\"", "7", "true"])) {
+        let node = node(&text);
+        let mut names = Plain::default();
+        let Some(Compiled::Text(made)) = compile(Piece::of(&node).unwrap(), false, &mut names) else { return Ok(()) };
+        let mut crate_ = handlebars::Handlebars::new();
+        handlebars::handlebars_helper!(any: |_text: Json| "x");
+        for name in ["upper", "lower", "trim", "urlencode"] {
+            crate_.register_helper(name, Box::new(any));
+        }
+        let a: serde_json::Value = serde_json::from_str(a).unwrap();
+        for row in [serde_json::json!({}), serde_json::json!({"a": a, "b": {"c": "y"}, "../a": "z"})] {
+            for piece in rendered(&made.parts) {
+                if let Err(error) = crate_.render_template(piece, &row) {
+                    let bad_step = matches!(error.reason(), handlebars::RenderErrorReason::InvalidJsonIndex(_));
+                    proptest::prop_assert!(bad_step, "{text}\n{piece}\n{error}");
+                }
+            }
+        }
+    }
+
     /// Any text compiles to parts or to a mistake; places stay inside it.
     #[test]
     fn no_text_panics(pieces in proptest::collection::vec(0..PIECES.len(), 0..14)) {

@@ -101,7 +101,7 @@ impl<'a, 'n> Walk<'a, 'n> {
         }
         match name {
             "uuid" | "sha256" => self.id(name, call, guarded),
-            "ref" => self.reference(call),
+            "ref" => self.reference(call, guarded),
             "upper" | "lower" | "trim" | "urlencode" | "len" => self.apply(name, call, element, guarded),
             "eq" | "ne" | "gt" | "gte" | "lt" | "lte" | "and" | "or" | "not" | "lookup" => {
                 self.render(element, guarded)
@@ -236,7 +236,7 @@ impl<'a, 'n> Walk<'a, 'n> {
     }
 
     /// `{{ref 'patient' id}}`.
-    fn reference(&mut self, call: &HelperTemplate) -> Vec<Part> {
+    fn reference(&mut self, call: &HelperTemplate, guarded: bool) -> Vec<Part> {
         self.token("ref");
         self.no_hash(call);
         let Some((Parameter::Literal(Json::String(target)), params)) = call.params.split_first() else {
@@ -250,7 +250,7 @@ impl<'a, 'n> Walk<'a, 'n> {
                 Some(Given::Arg(Arg::Column(column))) => args.push(ReferenceArg::Column(column)),
                 Some(Given::Arg(Arg::Literal(text))) => args.push(ReferenceArg::Literal(text)),
                 Some(Given::Nothing) => {
-                    self.empty = true;
+                    self.empty |= !guarded;
                     return Vec::new();
                 }
                 None => return Vec::new(),
@@ -318,6 +318,9 @@ impl<'a, 'n> Walk<'a, 'n> {
         let [parameter] = block.params.as_slice() else {
             return self.refuse(format!("`{name}` takes one condition"));
         };
+        if block.block_param.is_some() {
+            return self.no_local(name);
+        }
         // `includeZero`, and comparisons by size, are left to the crate.
         if !block.hash.is_empty() || !compiles(parameter) {
             return self.render(element, guarded);
@@ -364,6 +367,10 @@ impl<'a, 'n> Walk<'a, 'n> {
         let params = call.params.clone();
         if params.is_empty() {
             // `(a)` is the column a.
+            if HELPERS.contains(&name.as_str()) {
+                self.bare(&name, true);
+                return None;
+            }
             return self.test(&call.name);
         }
         self.token(&name);
@@ -426,6 +433,11 @@ impl<'a, 'n> Walk<'a, 'n> {
             let message = format!("`{name}` takes no named arguments");
             self.refuse(message);
         }
+    }
+
+    /// Reports block parameters where there is nothing to name.
+    pub(super) fn no_local(&mut self, name: &str) -> Vec<Part> {
+        self.refuse(format!("`{name}` makes nothing that `as |x|` could name"))
     }
 
     /// Reports a mistake of the tag the walk is in.

@@ -1,0 +1,12 @@
+create table p (mrn text primary key);
+create table v (code char(4) primary key);
+create table s (amount numeric primary key);
+create table r (id int primary key);
+create table o (id int primary key, patient text);
+create table e (id int primary key, visitor char(4));
+insert into p values ('A-1'), ('B-2'), ('C "3"'), ('D-4');
+insert into v values ('x'), ('y');
+insert into s values (1.50), (2);
+insert into r values (1), (2);
+insert into o values (1, 'A-1'), (2, 'B-2'), (3, null), (4, 'C "3"'), (5, 'B-2');
+insert into e values (1, 'x'), (2, 'y'), (3, null);
