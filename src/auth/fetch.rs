@@ -65,7 +65,7 @@ impl Fetcher {
     }
 
     fn within(timeout: Duration, inner: BTreeSet<String>) -> Result<Self, FetchError> {
-        let inner = Arc::new(inner);
+        let inner = Arc::new(inner.into_iter().map(|host| host.to_ascii_lowercase()).collect::<BTreeSet<_>>());
         let allowed = Arc::clone(&inner);
         let http = Client::builder()
             .tls_backend_preconfigured(tls()?)

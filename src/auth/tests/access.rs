@@ -179,7 +179,9 @@ fn settings_are_checked_before_the_start() {
     assert!(with(|_| {}).is_ok());
     assert!(with(|s| s.token_url = "http://localhost:8080/auth/token".to_owned()).is_ok());
     for (name, checked) in [
-        ("http", with(|s| s.token_url = "http://bulk.example.org/auth/token".to_owned())),
+        ("empty", with(|s| s.token_url.clear())),
+        ("user", with(|s| s.token_url = "https://me@bulk.example.org/auth/token".to_owned())),
+        ("scheme", with(|s| s.token_url = "ftp://bulk.example.org/auth/token".to_owned())),
         ("relative", with(|s| s.token_url = "/auth/token".to_owned())),
         ("audience", with(|s| s.other_audiences.push("bulk.example.org".to_owned()))),
         ("short", with(|s| s.token_lifetime = 29)),
