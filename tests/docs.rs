@@ -228,6 +228,7 @@ fn yaml_samples_are_what_they_say() {
                 "patch" => has(&node, &["extends", "resource"]),
                 "test" => node.items().is_some_and(|all| all.iter().all(|test| has(test, &["name", "row"]))),
                 "part" => node.entries().is_some(),
+                "clients" | "clients-external" => has(&node, &["clients"]),
                 _ => false,
             });
             if !fits {

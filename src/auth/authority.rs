@@ -121,6 +121,10 @@ impl Authority {
                 };
                 let now = self.clock.now_seconds();
                 let granted = foreign.check(&keys, &settings.issuer, &settings.audience, now)?;
+                // Jobs of a time without authorization belong to nobody who has a token.
+                if granted.client == ANONYMOUS {
+                    return Err(Refused::Invalid);
+                }
                 match current(clients) {
                     Some(clients) => of_client(granted, &clients, &settings.types),
                     None => Ok(Access {

@@ -61,13 +61,17 @@ pub(super) struct Fetcher {
 impl Fetcher {
     /// `inner` are the hosts that may have an inner address.
     pub(super) fn new(inner: BTreeSet<String>) -> Result<Self, FetchError> {
-        let inner = Arc::new(inner);
+        Self::within(TIMEOUT, inner)
+    }
+
+    fn within(timeout: Duration, inner: BTreeSet<String>) -> Result<Self, FetchError> {
+        let inner = Arc::new(inner.into_iter().map(|host| host.to_ascii_lowercase()).collect::<BTreeSet<_>>());
         let allowed = Arc::clone(&inner);
         let http = Client::builder()
             .tls_backend_preconfigured(tls()?)
             .dns_resolver(Guarded(Arc::clone(&inner)))
             .redirect(Policy::custom(move |attempt| redirect(attempt, &allowed)))
-            .timeout(TIMEOUT)
+            .timeout(timeout)
             .connect_timeout(CONNECT_TIMEOUT)
             // A proxy would resolve names in our place, past the guard.
             .no_proxy()
@@ -182,7 +186,49 @@ impl Resolve for Guarded {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+
     use super::*;
+
+    /// neither silence nor a trickle holds a request for longer than the limit.
+    #[tokio::test]
+    async fn a_slow_server_is_given_up() {
+        for head in ["", "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"] {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let url = format!("http://{}/", listener.local_addr().unwrap());
+            let server = std::thread::spawn(move || {
+                let mut stream = listener.accept().unwrap().0;
+                let read = stream.read(&mut [0; 1024]).unwrap();
+                assert!(read > 0, "the request");
+                stream.write_all(head.as_bytes()).unwrap();
+                // Until the other side hangs up.
+                let _ = stream.read_to_end(&mut Vec::new());
+            });
+            let inner = BTreeSet::from(["127.0.0.1".to_owned()]);
+            let fetcher = Fetcher::within(Duration::from_millis(200), inner).unwrap();
+            let error = fetcher.fetch(&url).await.err().unwrap();
+            assert!(matches!(error, FetchError::Timeout), "{error}");
+            // The connection is closed by a task of this runtime, which must go on meanwhile.
+            tokio::task::spawn_blocking(|| server.join().unwrap()).await.unwrap();
+        }
+    }
+
+    /// A certificate nobody has vouched for is no TLS. What is told holds no part of the URL.
+    #[tokio::test]
+    async fn an_answer_without_tls_is_none() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("https://{}/?secret", listener.local_addr().unwrap());
+        let server = std::thread::spawn(move || {
+            let mut stream = listener.accept().unwrap().0;
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n{\"keys\":[]}");
+            let _ = stream.read_to_end(&mut Vec::new());
+        });
+        let fetcher = Fetcher::new(BTreeSet::from(["127.0.0.1".to_owned()])).unwrap();
+        let error = fetcher.fetch(&url).await.err().unwrap();
+        assert!(matches!(&error, FetchError::Transport(why) if !why.contains("secret")), "{error}");
+        tokio::task::spawn_blocking(|| server.join().unwrap()).await.unwrap();
+    }
 
     ///
     #[test]

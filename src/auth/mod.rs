@@ -22,6 +22,8 @@ mod replay;
 mod scope;
 mod secret;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod token;
 
 pub use access::{Access, GroupAccess, INSUFFICIENT_SCOPE, Refused};

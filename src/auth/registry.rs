@@ -151,12 +151,16 @@ fn read(text: &str, with_keys: bool) -> Result<Registry, RegistryError> {
     Err(RegistryError { mistakes: reader.mistakes })
 }
 
-/// The message without the position, which stands before it.
+/// The message without the position, which stands before it, and in words of the file.
 fn plain(message: &str) -> String {
     let start = message.strip_prefix("error: ").unwrap_or(message);
-    let end = start.find(" at line ").unwrap_or(start.len());
-    let text: Vec<&str> = start.get(..end).unwrap_or(start).split_whitespace().collect();
-    text.join(" ")
+    let cut = |text: &'_ str, mark: &str| text.split(mark).next().unwrap_or_default().to_owned();
+    let text = cut(&cut(start, " at line "), ", set DuplicateKeyPolicy");
+    match text.trim() {
+        "expected sequence start" => "a list is needed here, of lines that begin with `- `".to_owned(),
+        "unexpected end of input" => "the file is empty: write `clients:` and below it a list".to_owned(),
+        other => other.split_whitespace().collect::<Vec<_>>().join(" "),
+    }
 }
 
 struct Reader {

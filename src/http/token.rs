@@ -29,8 +29,7 @@ pub(super) async fn token(ask: &mut Ask<'_>) -> Result<HttpResponse, Problem> {
     };
     ask.service.metrics.token(word);
     if status != 429 {
-        let client = form.iter().find(|(name, _)| name == "client_id").map(|(_, id)| id.as_str());
-        let client = client.filter(|_| result.is_ok());
+        let client = result.as_ref().ok().map(|granted| granted.client.as_str());
         let mut details = vec![("result", word.to_owned())];
         details.extend(result.as_ref().ok().map(|granted| ("scope", granted.scope.clone())));
         ask.audit(Deed::Token, client, None, status, details).await?;
