@@ -105,6 +105,8 @@ const RULES: &[Rule] = &[
             "actix_cors",
             "actix_web",
             "flate2",
+            // Ids of requests in the log.
+            "getrandom@answer.rs",
             "prometheus_client",
             "rustls",
             "socket2",
