@@ -15,8 +15,9 @@ use super::engine::Made;
 use super::keeper::{Keeper, Start};
 use super::record::{Job, NewJob, State};
 use super::store::JobStore;
-use super::testing::{FaultyStore, ManualClock, MemoryStore, mark, new_job, write_export};
+use super::testing::{FaultyStore, MemoryStore, mark, new_job, still, write_export};
 use super::{JobId, OpenError};
+use crate::clock::{Clock as _, SetClock};
 use crate::export::ExportError;
 use crate::fhir::outcome::IssueType;
 use crate::sink::{LocalSink, SinkError};
@@ -29,7 +30,7 @@ struct World {
     _home: tempfile::TempDir,
     records: Arc<dyn JobStore>,
     store: Arc<FaultyStore>,
-    clock: Arc<ManualClock>,
+    clock: Arc<SetClock>,
     events: Arc<Mutex<Vec<(JobId, Event)>>>,
     config: JobsConfig,
     keeper: Keeper,
@@ -46,7 +47,7 @@ impl World {
 
     fn over(records: Arc<dyn JobStore>, set: impl FnOnce(&mut JobsConfig)) -> Self {
         let home = tempfile::tempdir().unwrap();
-        let (clock, events) = (Arc::new(ManualClock::default()), Arc::new(Mutex::new(Vec::new())));
+        let (clock, events) = (Arc::new(still()), Arc::new(Mutex::new(Vec::new())));
         let told = Arc::clone(&events);
         let mut config = JobsConfig::new(home.path().join("jobs"));
         config.listener = Some(Arc::new(move |event, job: &Job| told.lock().unwrap().push((job.id, event))));
@@ -70,8 +71,12 @@ impl World {
         self.keeper.get(id).unwrap()
     }
 
+    fn later(&self, time: Duration) {
+        self.clock.set(self.clock.now_micros() + time.as_micros() as i64);
+    }
+
     fn pass(&self, time: Duration) {
-        self.clock.advance(time);
+        self.later(time);
         self.keeper.tick();
     }
 
@@ -114,7 +119,7 @@ impl World {
     }
 }
 
-fn open(config: &JobsConfig, store: &Arc<FaultyStore>, clock: &Arc<ManualClock>) -> Keeper {
+fn open(config: &JobsConfig, store: &Arc<FaultyStore>, clock: &Arc<SetClock>) -> Keeper {
     Keeper::open(config.clone(), Arc::clone(store) as Arc<dyn JobStore>, Arc::clone(clock) as _).unwrap()
 }
 

@@ -5,12 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use smelt::bulk::{ExportRequest, Parameters};
+use smelt::clock::SystemClock;
 use smelt::export::{ExportOptions, prepare};
 use smelt::fhir::alias;
 use smelt::fhir::outcome::{Issue, IssueType, OperationOutcome, Severity};
-use smelt::job::{
-    CheckError, Event, Job, JobId, Jobs, JobsConfig, LiveEngine, NewJob, RedbStore, State, SystemClock, open_state,
-};
+use smelt::job::{CheckError, Event, Job, JobId, Jobs, JobsConfig, LiveEngine, NewJob, RedbStore, State, open_state};
 use smelt::mapping::check::check;
 use smelt::mapping::pack::load;
 use smelt::source::{Source, SourceOptions};

@@ -70,7 +70,7 @@ fn a_store_that_fails_delays_what_time_brings() {
 fn an_interrupted_job_runs_again_and_not_for_ever() {
     let mut world = World::new();
     let id = world.submit("a").id;
-    world.clock.advance(HOUR);
+    world.later(HOUR);
     let waits = world.submit("b").id;
     for attempt in 1..=3 {
         let start = world.begin();
@@ -112,7 +112,7 @@ fn a_start_removes_what_belongs_to_nobody() {
     let mut left = vec![kept.to_string(), "notes".to_owned()];
     left.sort();
     assert_eq!(world.directories(), left, "strange things are left alone");
-    world.clock.advance(24 * HOUR);
+    world.later(24 * HOUR);
     world.crash();
     assert!(world.keeper.get(kept).is_none() && world.records.get(kept).unwrap().is_none());
     assert_eq!(world.directories(), ["notes"]);
@@ -122,7 +122,7 @@ fn a_start_removes_what_belongs_to_nobody() {
 fn a_drained_server_goes_on_where_it_was() {
     let mut world = World::new();
     let id = world.submit("a").id;
-    world.clock.advance(HOUR);
+    world.later(HOUR);
     let waits = world.submit("a").id;
     let start = world.begin();
     world.keeper.begin_drain();

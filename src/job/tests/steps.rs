@@ -17,7 +17,7 @@ fn a_job_is_accepted_runs_and_is_kept() {
     let start = world.begin();
     assert_eq!((world.job(id).state.clone(), world.job(id).attempts), (State::InProgress, 1));
     assert_eq!(world.records.get(id).unwrap().unwrap(), *world.job(id), "recorded before it begins");
-    world.clock.advance(HOUR);
+    world.later(HOUR);
     world.complete(&start);
     let job = world.job(id);
     assert!(job.ended());
@@ -290,7 +290,7 @@ fn all_jobs_together_have_so_much_space() {
     let stored = world.keeper.numbers().stored_bytes;
     assert!(stored > 0 && stored < 1000);
     let starts = ["a", "b"].map(|client| {
-        world.clock.advance(HOUR);
+        world.later(HOUR);
         world.submit(client);
         world.begin()
     });
