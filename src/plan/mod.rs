@@ -20,6 +20,7 @@ mod scope;
 pub mod select;
 pub mod split;
 mod texts;
+mod times;
 mod writer;
 
 pub use writer::{Accepted, accepted, accepts_json_field};
