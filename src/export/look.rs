@@ -11,8 +11,8 @@ use super::failures::Tally;
 use super::prepare::Prepared;
 use super::run::{ExportOptions, plan, restrict};
 use crate::bulk::ExportRequest;
-use crate::encode::{Encoder, Limits};
-use crate::plan::program::Compiled;
+use crate::encode::{Encoder, Limits, Watched};
+use crate::plan::program::{Compiled, Site};
 use crate::plan::select::{Param, statement};
 use crate::plan::split::Range;
 use crate::source::Source;
@@ -24,8 +24,12 @@ pub struct Preview {
     pub resources: Vec<Vec<u8>>,
     /// OperationOutcome lines of what was read on the way.
     pub outcomes: Vec<String>,
+    /// What was seen of the row of each of them.
+    pub watched: Vec<Watched>,
     /// Rows that could not become a resource.
     pub rejected: u64,
+    /// Of those of them before the last resource: what was seen of the row, and where it failed.
+    pub rejections: Vec<(Watched, Site)>,
 }
 
 /// Reads rows of one mapping until `most` resources are made.
@@ -54,12 +58,15 @@ pub async fn preview(
     }
     // Small chunks: nobody waits for rows beyond those shown.
     let mut encoder = Encoder::new(Arc::clone(&compiled.program), Limits { chunk_bytes: 4096 })?;
+    encoder.watch();
+    let mut seen: Vec<Watched> = Vec::new();
     let mut buffers = Buffers::default();
     let mut tally = Tally::default();
     let mut text: Vec<u8> = Vec::new();
     let mut made = 0;
     drive(&mut encoder, &mut rows, &mut buffers, |encoder, output| {
         tally.counts.merge(encoder.report());
+        seen.extend(encoder.take_watched());
         // A large open resource stays in memory: it is about to be shown.
         while output.spill().is_some() {}
         let settled = output.take_settled(Vec::new());
@@ -70,13 +77,17 @@ pub async fn preview(
     .await?;
     let mut outcomes = Vec::new();
     tally.outcomes(&compiled.program, &mut outcomes);
+    let sites = tally.counts.rejections.iter().filter_map(|one| compiled.program.sites.get(usize::from(one.site)));
+    let (written, rejected): (Vec<Watched>, Vec<Watched>) = seen.into_iter().partition(|row| row.written);
     let lines = |bytes: &[u8]| {
         bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect::<Vec<_>>()
     };
     Ok(Preview {
         resources: lines(&text).into_iter().take(most).collect(),
         outcomes: lines(&outcomes).into_iter().map(|line| String::from_utf8_lossy(&line).into_owned()).collect(),
+        watched: written,
         rejected: tally.counts.rejected,
+        rejections: rejected.into_iter().zip(sites.cloned()).collect(),
     })
 }
 

@@ -188,7 +188,14 @@ impl Lower<'_> {
     pub(super) fn condition(&mut self, condition: &Condition) -> Presence {
         let Some(test) = self.predicate(condition) else { return Presence::Never };
         let current = self.current as usize;
-        Presence::When(self.scopes[current].predicate(test))
+        let bit = self.scopes[current].predicate(test);
+        if let Some(column) = condition.columns().first() {
+            let known = (column.span, self.current, bit);
+            if !self.conditions.contains(&known) {
+                self.conditions.push(known);
+            }
+        }
+        Presence::When(bit)
     }
 
     fn predicate(&mut self, condition: &Condition) -> Option<PredicateTest> {
