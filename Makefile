@@ -3,7 +3,7 @@
 CARGO ?= cargo
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint soak bench fhir-tables docs clean
+.PHONY: help demo test test-clients lint soak bench fhir-tables docs clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 16
@@ -16,6 +16,11 @@ demo: ## Export synthetic patients from a database made for it
 test: ## Run every test; PostgreSQL is installed where it is missing
 	@scripts/postgres.sh >/dev/null
 	$(CARGO) test --locked
+
+test-clients: ## Run published bulk clients against the service; BULK_CLIENTS names the program that drives them
+	@test -f "$(BULK_CLIENTS)" || { echo "set BULK_CLIENTS to a program that takes --base URL --group ID --client-id ID --jwks FILE --work DIR"; exit 1; }
+	$(CARGO) build --locked --release
+	scripts/test-clients.sh "$(BULK_CLIENTS)"
 
 lint: ## Check form, lints, documentation, licences and sources
 	$(CARGO) fmt --check
@@ -36,7 +41,7 @@ fhir-tables: ## Write the FHIR tables anew from the official packages in FHIR_PA
 	python3 src/fhir/generate.py "$(FHIR_PACKAGES)"
 
 docs: ## Write the generated pages anew, and the book where mdbook is installed
-	BLESS=1 $(CARGO) test --locked --test main -- tidy::generated docs::
+	BLESS=1 $(CARGO) test --locked --test main -- tidy::generated docs:: conformance::
 	$(CARGO) doc --locked --no-deps
 	@if command -v mdbook >/dev/null && test -f docs/book.toml; then mdbook build docs; fi
 

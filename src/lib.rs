@@ -3,6 +3,9 @@
 //! The modules below are listed in the order the data flows; each may know only what stands above it
 //! (held by `tests/layers.rs`, explained in ARCHITECTURE.md).
 
+// What time it is, as a value that is passed in.
+pub mod clock;
+
 // Words of FHIR R4: types, elements, ids, instants. Data only.
 pub mod fhir;
 
@@ -32,6 +35,15 @@ pub mod sink;
 
 // One export, from request to manifest.
 pub mod export;
+
+// Who may ask, and for what.
+pub mod auth;
+
+// An export's life over time: accepted, run, kept, expired.
+pub mod job;
+
+// How Data Consumers ask: the Bulk Data service over HTTP.
+pub mod http;
 
 // Settings, and the reader of mapping files.
 pub mod config;

@@ -228,6 +228,7 @@ fn yaml_samples_are_what_they_say() {
                 "patch" => has(&node, &["extends", "resource"]),
                 "test" => node.items().is_some_and(|all| all.iter().all(|test| has(test, &["name", "row"]))),
                 "part" => node.entries().is_some(),
+                "clients" | "clients-external" => has(&node, &["clients"]),
                 _ => false,
             });
             if !fits {
@@ -358,7 +359,7 @@ fn keys(value: &serde_json::Value, found: &mut BTreeSet<String>) {
 
 #[test]
 fn every_key_of_the_output_is_described() {
-    let stored = Stored { stored_size: 0, sha256: Some(String::new()), content_encoding: Some("gzip") };
+    let stored = Stored { stored_size: 0, sha256: Some(String::new()), content_encoding: Some("gzip".to_owned()) };
     let file = ManifestFile { resource_type: String::new(), url: String::new(), count: 0, file_size: 0, stored };
     let manifest = Manifest {
         transaction_time: String::new(),
@@ -388,7 +389,7 @@ fn every_key_of_the_output_is_described() {
     };
     let page = fs::read_to_string(root().join(BOOK).join("reference/manifest.md")).unwrap();
     let mut found = BTreeSet::new();
-    for json in [manifest.to_json().unwrap(), report.to_json().unwrap()] {
+    for json in [manifest.to_file_json().unwrap(), report.to_json().unwrap()] {
         keys(&serde_json::from_slice(&json).unwrap(), &mut found);
     }
     assert!(found.len() > 40, "{found:?}");

@@ -39,6 +39,7 @@ const PURE: &[&str] = &[
 const STD_IO: &[&str] = &["std::env", "std::fs", "std::net", "std::os", "std::process", "std::thread", "std::time"];
 
 const RULES: &[Rule] = &[
+    Rule { module: "clock", imports: &[], crates: &[], io: true },
     Rule { module: "fhir", imports: &[], crates: &[], io: false },
     Rule { module: "bulk", imports: &["fhir"], crates: &[], io: false },
     Rule {
@@ -75,14 +76,56 @@ const RULES: &[Rule] = &[
         io: true,
     },
     Rule {
+        module: "auth",
+        imports: &["clock", "fhir", "bulk"],
+        crates: &[
+            "getrandom@secret.rs",
+            "jsonwebtoken",
+            "redb@replay.rs",
+            "reqwest",
+            "rustls",
+            "rustls_native_certs",
+            "serde_saphyr@registry.rs",
+            "tokio",
+            "tracing",
+        ],
+        io: true,
+    },
+    Rule {
+        module: "job",
+        imports: &["fhir", "bulk", "source", "sink", "export"],
+        // The store is one file's affair.
+        crates: &["getrandom@id.rs", "redb@store.rs", "tokio", "tokio_util", "tracing"],
+        io: true,
+    },
+    Rule {
+        module: "http",
+        imports: &["clock", "fhir", "bulk", "auth", "job"],
+        crates: &[
+            "actix_cors",
+            "actix_web",
+            "flate2",
+            "prometheus_client",
+            "rustls",
+            "socket2",
+            "tokio",
+            "tracing",
+            "zstd",
+        ],
+        io: true,
+    },
+    Rule {
         module: "config",
-        imports: &["fhir", "bulk", "mapping", "sink"],
+        imports: &["fhir", "bulk", "mapping", "sink", "http"],
         crates: &["granit_parser@flat.rs", "tracing"],
         io: true,
     },
     Rule {
         module: "cli",
-        imports: &["fhir", "bulk", "mapping", "plan", "row", "source", "encode", "fixture", "sink", "export", "config"],
+        imports: &[
+            "clock", "fhir", "bulk", "mapping", "plan", "row", "source", "encode", "fixture", "sink", "export", "auth",
+            "job", "http", "config",
+        ],
         crates: &[
             "clap",
             "clap_complete",

@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 #![expect(unreachable_pub, reason = "helpers are public to all tests")]
 
+mod bulk_data;
 mod cli;
+mod conformance;
 mod docs;
 mod engine;
 mod layers;
@@ -11,5 +13,6 @@ mod mappings;
 mod packs;
 mod reference;
 mod rust_text;
+mod smart;
 mod support;
 mod tidy;

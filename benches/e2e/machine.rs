@@ -150,8 +150,8 @@ impl Server {
         }
         usage.wall = began.elapsed().as_secs_f64();
         usage.client = (children(std::process::id())? - client) / ticks;
-        // A backend is counted when the server has seen it end.
-        while self.query("select count(*) from pg_stat_activity where backend_type = 'client backend'")? != "1" {
+        // A backend is counted once the postmaster has reaped it.
+        while backends(server)? > 0 {
             std::thread::yield_now();
         }
         usage.backend = (children(server)? - backend) / ticks;
@@ -162,6 +162,14 @@ impl Server {
         let pid = fs::read_to_string(self.dir.join("data/postmaster.pid"))?;
         Ok(pid.lines().next().ok_or("postmaster.pid is empty")?.parse()?)
     }
+}
+
+/// Server processes of connections to database `bench` that run, or have ended without being counted yet.
+fn backends(postmaster: u32) -> Result<usize> {
+    let pids = fs::read_to_string(format!("/proc/{postmaster}/task/{postmaster}/children"))?;
+    let name = |pid: &str| fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    // An ended process has no command line any more.
+    Ok(pids.split_whitespace().map(name).filter(|name| name.is_empty() || name.contains(" bench ")).count())
 }
 
 /// Clock ticks that the ended children of a process have used.

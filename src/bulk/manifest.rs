@@ -3,13 +3,18 @@
 //! Its form is read by clients of every published version: `error` is always there, `outcome` repeats it under the
 //! name of the coming version, and `extension` is an object.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+use super::kickoff::Dialect;
 
 /// Canonical of the manifest's own logical model.
 const MANIFEST_TYPE: &str = "http://hl7.org/fhir/uv/bulkdata/StructureDefinition/BulkDataManifest";
 
+/// Media type of every file.
+const FORMAT: &str = "application/fhir+ndjson";
+
 /// What an export has produced.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     /// FHIR instant: everything that changed up to it is in the files.
     pub transaction_time: String,
@@ -28,7 +33,7 @@ pub struct Manifest {
 }
 
 /// What made the resources of an export.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ManifestExtension {
     /// Name and version of this program.
@@ -40,7 +45,7 @@ pub struct ManifestExtension {
 }
 
 /// One file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ManifestFile {
     /// Type of every resource in it: `Bundle` for deletions, `OperationOutcome` for messages.
@@ -58,7 +63,7 @@ pub struct ManifestFile {
 }
 
 /// How a file is stored.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Stored {
     /// Bytes as stored.
@@ -68,7 +73,7 @@ pub struct Stored {
     pub sha256: Option<String>,
     /// `gzip` or `zstd`, when it is compressed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub content_encoding: Option<&'static str>,
+    pub content_encoding: Option<String>,
 }
 
 impl Manifest {
@@ -81,8 +86,25 @@ impl Manifest {
         self
     }
 
-    /// The manifest as JSON, with a newline at its end.
-    pub fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
+    /// The manifest over HTTP. `$export` has all that readers of versions 1 to 3 need, and `type` in every item (M-13,
+    /// T-02, T-24); `$export-v4` has neither `request` nor `error`, and only items of `output` are typed (M-14).
+    pub fn to_json(&self, form: &Form<'_>) -> Result<Vec<u8>, serde_json::Error> {
+        let compatible = form.dialect == Dialect::Compatible;
+        serde_json::to_vec(&Public {
+            manifest_type: MANIFEST_TYPE,
+            transaction_time: &self.transaction_time,
+            request: compatible.then_some(&self.request),
+            requires_access_token: form.requires_access_token,
+            output_format: FORMAT,
+            output: form.files(&self.output, true),
+            deleted: self.deleted.as_deref().map(|deleted| form.files(deleted, compatible)),
+            error: compatible.then(|| form.files(&self.outcome, true)),
+            outcome: form.files(&self.outcome, compatible),
+        })
+    }
+
+    /// The `manifest.json` of a directory: URLs are names of files beside it, items say how the files are stored.
+    pub fn to_file_json(&self) -> Result<Vec<u8>, serde_json::Error> {
         let mut json = serde_json::to_vec_pretty(&Wire {
             transaction_time: &self.transaction_time,
             request: &self.request,
@@ -91,13 +113,82 @@ impl Manifest {
             deleted: self.deleted.as_deref(),
             error: &self.outcome,
             outcome: &self.outcome,
-            output_format: "application/fhir+ndjson",
+            output_format: FORMAT,
             manifest_type: MANIFEST_TYPE,
             extension: &self.extension,
         })?;
         json.push(b'\n');
         Ok(json)
     }
+}
+
+/// How a manifest is told over HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Form<'a> {
+    /// The service that was asked.
+    pub dialect: Dialect,
+    /// Absolute URL of the folder the files are in; empty leaves their names as they are.
+    pub file_base: &'a str,
+    /// Whether the files need the access token the export needed (M-04).
+    pub requires_access_token: bool,
+}
+
+impl Form<'_> {
+    fn files<'a>(&self, files: &'a [ManifestFile], typed: bool) -> Vec<PublicFile<'a>> {
+        files.iter().map(|file| file.public(self, typed)).collect()
+    }
+}
+
+impl ManifestFile {
+    /// The name it has over HTTP: how it is stored is told by a header there, not by an ending (M-08, T-13).
+    pub fn public_name(&self) -> &str {
+        let ending = match self.stored.content_encoding.as_deref() {
+            Some("gzip") => ".gz",
+            Some("zstd") => ".zst",
+            _ => "",
+        };
+        self.url.strip_suffix(ending).unwrap_or(&self.url)
+    }
+
+    fn public(&self, form: &Form<'_>, typed: bool) -> PublicFile<'_> {
+        let name = self.public_name();
+        let base = form.file_base.trim_end_matches('/');
+        PublicFile {
+            resource_type: typed.then_some(&self.resource_type),
+            url: if base.is_empty() { name.to_owned() } else { format!("{base}/{name}") },
+            count: self.count,
+            file_size: self.file_size,
+        }
+    }
+}
+
+/// A file as HTTP tells it: without an extension of our own (M-18).
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PublicFile<'a> {
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    resource_type: Option<&'a String>,
+    url: String,
+    count: u64,
+    file_size: u64,
+}
+
+/// The order of keys over HTTP.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Public<'a> {
+    manifest_type: &'a str,
+    transaction_time: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request: Option<&'a str>,
+    requires_access_token: bool,
+    output_format: &'a str,
+    output: Vec<PublicFile<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deleted: Option<Vec<PublicFile<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Vec<PublicFile<'a>>>,
+    outcome: Vec<PublicFile<'a>>,
 }
 
 /// Where a type stands in the manifest: loaders want the targets of references first.
@@ -141,7 +232,8 @@ mod tests {
     use super::*;
 
     fn file(resource_type: &str, url: &str) -> ManifestFile {
-        let stored = Stored { stored_size: 7, sha256: Some("ab".to_owned()), content_encoding: Some("gzip") };
+        let stored =
+            Stored { stored_size: 7, sha256: Some("ab".to_owned()), content_encoding: Some("gzip".to_owned()) };
         ManifestFile { resource_type: resource_type.to_owned(), url: url.to_owned(), count: 1, file_size: 20, stored }
     }
 
@@ -162,7 +254,7 @@ mod tests {
     }
 
     fn json(manifest: &Manifest) -> Value {
-        serde_json::from_slice(&manifest.to_json().unwrap()).unwrap()
+        serde_json::from_slice(&manifest.to_file_json().unwrap()).unwrap()
     }
 
     #[test]
@@ -193,6 +285,69 @@ mod tests {
         assert_eq!(json["error"][0]["type"], json!("OperationOutcome"));
     }
 
+    /// What `GET [status]` answers.
+    fn public(manifest: &Manifest, dialect: Dialect, file_base: &str) -> Value {
+        let form = Form { dialect, file_base, requires_access_token: true };
+        serde_json::from_slice(&manifest.to_json(&form).unwrap()).unwrap()
+    }
+
+    fn whole() -> Manifest {
+        let mut plain = file("Bundle", "deleted.001.ndjson");
+        plain.stored.content_encoding = None;
+        let mut zstd = file("OperationOutcome", "OperationOutcome.001.ndjson.zst");
+        zstd.stored.content_encoding = Some("zstd".to_owned());
+        let output = vec![file("Patient", "Patient.001.ndjson.gz")];
+        Manifest { output, deleted: Some(vec![plain]), outcome: vec![zstd], ..manifest() }
+    }
+
+    // M-03 M-04 M-07 M-08 M-09 M-13 M-17 M-18 T-02 T-13 T-24
+    #[test]
+    fn the_compatible_service_has_what_every_reader_needs() {
+        for base in ["https://h/r4/bulk-files/j", "https://h/r4/bulk-files/j/"] {
+            let message = json!([{
+                "type": "OperationOutcome", "url": "https://h/r4/bulk-files/j/OperationOutcome.001.ndjson",
+                "count": 1, "fileSize": 20
+            }]);
+            let want = json!({
+                "manifestType": MANIFEST_TYPE,
+                "transactionTime": "2026-02-02T09:12:40.118Z",
+                "request": "http://localhost/$export",
+                "requiresAccessToken": true,
+                "outputFormat": "application/fhir+ndjson",
+                "output": [{
+                    "type": "Patient", "url": "https://h/r4/bulk-files/j/Patient.001.ndjson", "count": 1, "fileSize": 20
+                }],
+                "deleted": [{
+                    "type": "Bundle", "url": "https://h/r4/bulk-files/j/deleted.001.ndjson", "count": 1, "fileSize": 20
+                }],
+                "error": message,
+                "outcome": message,
+            });
+            assert_eq!(public(&whole(), Dialect::Compatible, base), want);
+        }
+    }
+
+    // M-05 M-11 M-13 T-02
+    #[test]
+    fn an_empty_export_keeps_its_keys() {
+        let empty = public(&manifest(), Dialect::Compatible, "https://h");
+        assert_eq!((&empty["output"], &empty["error"], &empty["outcome"]), (&json!([]), &json!([]), &json!([])));
+        assert_eq!(empty.get("deleted"), None, "deletions were not computed");
+        let none = Manifest { deleted: Some(Vec::new()), ..manifest() };
+        assert_eq!(public(&none, Dialect::Compatible, "https://h")["deleted"], json!([]));
+    }
+
+    // M-14
+    #[test]
+    fn the_strict_service_has_what_version_4_has() {
+        let strict = public(&whole(), Dialect::V4, "");
+        assert_eq!((strict.get("request"), strict.get("error")), (None, None));
+        assert_eq!(strict["output"][0]["type"], "Patient");
+        assert_eq!(strict["deleted"], json!([{"url": "deleted.001.ndjson", "count": 1, "fileSize": 20}]));
+        assert_eq!(strict["outcome"], json!([{"url": "OperationOutcome.001.ndjson", "count": 1, "fileSize": 20}]));
+    }
+
+    // M-19
     #[test]
     fn patients_and_encounters_come_first_and_files_count_up() {
         let given = [

@@ -1,12 +1,22 @@
 //! Words of FHIR Bulk Data: what is asked for, and what the answer lists. Data only, no I/O.
 
+pub mod accept;
+pub mod capability;
 pub mod instant;
+pub mod kickoff;
 pub mod manifest;
+mod percent;
+pub mod prefer;
 pub mod progress;
 pub mod report;
 pub mod request;
+pub mod type_filter;
 
-pub use manifest::{Manifest, ManifestFile};
+pub use capability::{Features, TypeFeatures};
+pub use kickoff::{Dialect, Intake, KickOff, Known, Refusal};
+pub use manifest::{Form, Manifest, ManifestFile};
+pub use prefer::Prefer;
 pub use progress::{Progress, TypeProgress};
 pub use report::Report;
-pub use request::{ExportRequest, ParameterError, Parameters};
+pub use request::{ExportRequest, Level, ParameterError, Parameters};
+pub use type_filter::TypeFilter;

@@ -5,7 +5,23 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use serde::{Deserialize, Serialize};
+
 use super::instant;
+use super::type_filter::TypeFilter;
+
+/// What an export is about (K-01).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Level {
+    /// Everything: `[base]/$export`.
+    #[default]
+    System,
+    /// The compartments of patients: `[base]/Patient/$export`.
+    Patient,
+    /// The compartments of a group's members: `[base]/Group/[id]/$export`.
+    Group(String),
+}
 
 /// Kick-off parameters as they were given.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,8 +37,10 @@ pub struct Parameters {
 }
 
 /// A request that has been checked.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExportRequest {
+    /// What it is about.
+    pub level: Level,
     /// Resource types to export, ordered, each once; never empty.
     pub types: Vec<String>,
     /// True when `types` was asked for, false when it is everything that is mapped.
@@ -31,19 +49,21 @@ pub struct ExportRequest {
     pub since: Option<i64>,
     /// Only what changed strictly before it: microseconds since 1970-01-01T00:00:00Z.
     pub until: Option<i64>,
-    /// Only the compartments of these patients, by id, ordered, each once; empty means all patients.
+    /// Only the compartments of these patients, by id, ordered, each once; empty means all patients of the level.
     pub patients: Vec<String>,
+    /// Only resources that match: several of one type are alternatives, types without one stay whole (K-56, K-57).
+    pub filters: Vec<TypeFilter>,
 }
 
 /// Why a request is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParameterError {
-    /// A type that no mapping makes.
-    #[error("`_type` names `{name}`, which no mapping makes")]
-    UnknownType {
-        /// As given.
-        name: String,
+    /// Types that no mapping makes (K-42).
+    #[error("`_type` names {}, which no mapping makes", quoted(names))]
+    UnknownTypes {
+        /// As given, cut where they are long; never empty.
+        names: Vec<String>,
         /// What would be possible.
         mapped: Vec<String>,
     },
@@ -65,19 +85,43 @@ pub enum ParameterError {
     /// No instant lies between the two.
     #[error("`_until` is not after `_since`")]
     UntilNotAfterSince,
-    /// Not the form of a patient reference. The text is not repeated: it may identify a person.
-    #[error("`patient` number {number} is not a reference to a Patient")]
+    /// Not the form of a patient reference. The text is not repeated: it may identify a person (K-51).
+    #[error("`patient` number {number} is not a reference to a Patient{}", others(*more))]
     NotAPatient {
         /// Position in the list, from 1.
         number: usize,
+        /// How many more there are.
+        more: usize,
     },
+}
+
+/// How many of a client's own words an error repeats.
+const REPEATED: usize = 20;
+
+/// Names of a client, for an error: few, and none of them long.
+pub(super) fn clip(name: &str) -> String {
+    const LONGEST: usize = 60;
+    match name.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &name[..end]),
+        None => name.to_owned(),
+    }
+}
+
+fn quoted(names: &[String]) -> String {
+    let mut text = names.iter().take(REPEATED).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    text.push_str(&others(names.len().saturating_sub(REPEATED)));
+    text
+}
+
+fn others(count: usize) -> String {
+    if count == 0 { String::new() } else { format!(" and {count} more") }
 }
 
 impl ParameterError {
     /// The kick-off parameter at fault.
     pub fn parameter(&self) -> &'static str {
         match self {
-            Self::UnknownType { .. } | Self::NothingMapped => "_type",
+            Self::UnknownTypes { .. } | Self::NothingMapped => "_type",
             Self::Empty { parameter } | Self::NotAnInstant { parameter } => parameter,
             Self::UntilNotAfterSince => "_until",
             Self::NotAPatient { .. } => "patient",
@@ -87,7 +131,7 @@ impl ParameterError {
     /// What would be right.
     pub fn help(&self) -> String {
         match self {
-            Self::UnknownType { mapped, .. } => format!("Mapped types: {}.", mapped.join(", ")),
+            Self::UnknownTypes { mapped, .. } => format!("Mapped types: {}.", mapped.join(", ")),
             Self::NothingMapped => "Add a mapping, or name another pack.".to_owned(),
             Self::Empty { parameter } => format!("Name at least one, or leave `{parameter}` out to export everything."),
             Self::NotAnInstant { .. } => {
@@ -102,39 +146,46 @@ impl ParameterError {
 }
 
 impl ExportRequest {
-    /// Checks `given` against the resource types that some mapping makes.
+    /// Checks `given` against the resource types that some mapping makes; the first mistake ends it.
     pub fn new(given: &Parameters, mapped: &[&str]) -> Result<Self, ParameterError> {
+        Self::checked(given, mapped, &mut Err)
+    }
+
+    /// The same, but `forgive` is asked about every mistake: `Ok` leaves out what is wrong and goes on (K-09). It is
+    /// not asked where nothing of a list would be left, because that would widen the export.
+    pub fn checked(
+        given: &Parameters,
+        mapped: &[&str],
+        forgive: &mut dyn FnMut(ParameterError) -> Result<(), ParameterError>,
+    ) -> Result<Self, ParameterError> {
         let mapped: BTreeSet<&str> = mapped.iter().copied().collect();
-        let types = items("_type", &given.types)?;
-        if let Some(unknown) = types.iter().find(|name| !mapped.contains(**name)) {
-            let mapped = mapped.into_iter().map(str::to_owned).collect();
-            return Err(ParameterError::UnknownType { name: (*unknown).to_owned(), mapped });
-        }
+        let types = types(&given.types, &mapped, forgive)?;
         let types_given = !types.is_empty();
-        let types: BTreeSet<&str> = if types_given { types.into_iter().collect() } else { mapped };
+        let types = if types_given { types } else { mapped };
         if types.is_empty() {
             return Err(ParameterError::NothingMapped);
         }
-        let (since, until) = period(given.since.as_deref(), given.until.as_deref())?;
-        let patients: BTreeSet<&str> = items("patient", &given.patients)?
-            .into_iter()
-            .zip(1..)
-            .map(|(text, number)| patient_id(text).ok_or(ParameterError::NotAPatient { number }))
-            .collect::<Result<_, _>>()?;
+        let (since, until) = period(given.since.as_deref(), given.until.as_deref(), forgive)?;
+        let patients = patients(&given.patients, forgive)?;
         Ok(Self {
+            level: if patients.is_empty() { Level::System } else { Level::Patient },
             types: types.into_iter().map(str::to_owned).collect(),
             types_given,
             since,
             until,
             patients: patients.into_iter().map(str::to_owned).collect(),
+            filters: Vec::new(),
         })
     }
 
     /// The kick-off URL that asks for the same under `base` (no closing slash). Patients are not in it: they belong
     /// into the body of the request, and not into a manifest.
     pub fn kick_off_url(&self, base: &str) -> String {
-        let level = if self.patients.is_empty() { "" } else { "/Patient" };
-        let mut url = format!("{base}{level}/$export");
+        let mut url = match &self.level {
+            Level::System => format!("{base}/$export"),
+            Level::Patient => format!("{base}/Patient/$export"),
+            Level::Group(id) => format!("{base}/Group/{id}/$export"),
+        };
         let instant = |value: Option<i64>| value.and_then(instant::write).map(|text| text.replace(':', "%3A"));
         let types = self.types_given.then(|| self.types.join(","));
         let pairs = [("_type", types), ("_since", instant(self.since)), ("_until", instant(self.until))];
@@ -156,16 +207,64 @@ fn items<'a>(parameter: &'static str, given: &'a [String]) -> Result<Vec<&'a str
     if items.is_empty() && !given.is_empty() { Err(ParameterError::Empty { parameter }) } else { Ok(items) }
 }
 
+/// Asked whether the export goes on without what is wrong.
+type Forgive<'a> = dyn FnMut(ParameterError) -> Result<(), ParameterError> + 'a;
+
+/// The types of `_type` that are mapped.
+fn types<'a>(
+    given: &'a [String],
+    mapped: &BTreeSet<&str>,
+    forgive: &mut Forgive<'_>,
+) -> Result<BTreeSet<&'a str>, ParameterError> {
+    let (known, unknown): (BTreeSet<&str>, BTreeSet<&str>) =
+        items("_type", given)?.into_iter().partition(|name| mapped.contains(name));
+    if !unknown.is_empty() {
+        let mapped = mapped.iter().map(|name| (*name).to_owned()).collect();
+        let error = ParameterError::UnknownTypes { names: unknown.into_iter().map(clip).collect(), mapped };
+        left(&known, error, forgive)?;
+    }
+    Ok(known)
+}
+
+/// The ids of `patient`.
+fn patients<'a>(given: &'a [String], forgive: &mut Forgive<'_>) -> Result<BTreeSet<&'a str>, ParameterError> {
+    let mut wrong = None;
+    let mut ids = BTreeSet::new();
+    for (text, number) in items("patient", given)?.into_iter().zip(1..) {
+        match (patient_id(text), &mut wrong) {
+            (Some(id), _) => _ = ids.insert(id),
+            (None, None) => wrong = Some((number, 0)),
+            (None, Some((_, more))) => *more += 1,
+        }
+    }
+    if let Some((number, more)) = wrong {
+        left(&ids, ParameterError::NotAPatient { number, more }, forgive)?;
+    }
+    Ok(ids)
+}
+
+/// Forgives where something is left of the list.
+fn left(list: &BTreeSet<&str>, error: ParameterError, forgive: &mut Forgive<'_>) -> Result<(), ParameterError> {
+    if list.is_empty() { Err(error) } else { forgive(error) }
+}
+
 /// Both ends in whole microseconds, rounded outwards: what PostgreSQL stores is never finer, so the set is the same.
-fn period(since: Option<&str>, until: Option<&str>) -> Result<(Option<i64>, Option<i64>), ParameterError> {
-    let read = |parameter, text: Option<&str>| {
-        text.map(|text| instant::read(text).ok_or(ParameterError::NotAnInstant { parameter })).transpose()
+fn period(
+    since: Option<&str>,
+    until: Option<&str>,
+    forgive: &mut Forgive<'_>,
+) -> Result<(Option<i64>, Option<i64>), ParameterError> {
+    let mut read = |parameter, text: Option<&str>| {
+        let instant = text.and_then(instant::read);
+        if text.is_some() && instant.is_none() {
+            forgive(ParameterError::NotAnInstant { parameter })?;
+        }
+        Ok(instant)
     };
-    let (since, until) = (read("_since", since)?, read("_until", until)?);
-    if let (Some(since), Some(until)) = (since, until)
-        && until <= since
-    {
-        return Err(ParameterError::UntilNotAfterSince);
+    let (since, mut until) = (read("_since", since)?, read("_until", until)?);
+    if since.zip(until).is_some_and(|(since, until)| until <= since) {
+        forgive(ParameterError::UntilNotAfterSince)?;
+        until = None;
     }
     let down = |nanoseconds: i128| nanoseconds.div_euclid(1000) as i64;
     Ok((since.map(down), until.map(|nanoseconds| down(nanoseconds + 999))))
@@ -255,7 +354,7 @@ mod tests {
         assert_eq!(request.kick_off_url("http://localhost"), "http://localhost/Patient/$export");
         for wrong in ["Group/secret", "Patient/secret/_history/1", "Patient/", "secret_1", &"s".repeat(65)] {
             let error = check(&Parameters { patients: texts(&["a", wrong]), ..Default::default() }).unwrap_err();
-            assert_eq!(error, ParameterError::NotAPatient { number: 2 }, "{wrong}");
+            assert_eq!(error, ParameterError::NotAPatient { number: 2, more: 0 }, "{wrong}");
             assert!(!format!("{error} {}", error.help()).contains("secret"));
         }
     }

@@ -7,7 +7,11 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::bulk::Parameters;
-use crate::config::table::{Kind, SETTINGS};
+use crate::config::table::{Kind, all};
+
+mod server;
+
+pub use server::ServerFlags;
 
 /// Rows of a relational EHR store become FHIR R4 NDJSON.
 ///
@@ -35,6 +39,8 @@ pub(super) enum Command {
     Test(TestArgs),
     Show(ShowArgs),
     Grants(GrantsArgs),
+    Serve(ServeArgs),
+    Config(ConfigArgs),
     Demo(DemoArgs),
     Explain(ExplainArgs),
     Completions(CompletionsArgs),
@@ -115,6 +121,59 @@ pub struct ExportArgs {
     /// Print the statements, ranges and expected rows of the export, and read nothing
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// Serve exports over HTTP: FHIR Bulk Data with SMART Backend Services.
+///
+/// Once it answers, one line on standard output says so: `smelt is ready at URL, listening on ADDRESS`. SIGTERM lets running exports end
+/// (up to --drain-timeout) and exits with 0; SIGHUP reads certificates and clients again. Jobs survive a restart.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Which database.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+    /// Which pack.
+    #[command(flatten)]
+    pub pack: PackArgs,
+    /// Parallel sessions
+    #[arg(long, value_name = "N")]
+    pub workers: Option<String>,
+    /// Size of a file
+    #[arg(long, value_name = "SIZE")]
+    pub file_size: Option<String>,
+    /// Store files compressed by gzip
+    #[arg(long, conflicts_with = "zstd")]
+    pub gzip: bool,
+    /// Store files compressed by Zstandard
+    #[arg(long)]
+    pub zstd: bool,
+    /// The settings of the server.
+    #[command(flatten)]
+    pub server: ServerFlags,
+}
+
+/// Look at the settings.
+#[derive(Debug, Args)]
+pub(super) struct ConfigArgs {
+    /// What to do with them.
+    #[command(subcommand)]
+    pub(super) action: ConfigAction,
+}
+
+/// What can be done with settings.
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigAction {
+    Check(ConfigCheckArgs),
+}
+
+/// Check the settings of `smelt serve`, print what is in force and where it comes from, and change nothing.
+///
+/// The mapping pack, the registry of clients and the certificates are read. The database is not asked.
+#[derive(Debug, Args)]
+pub struct ConfigCheckArgs {
+    /// What `smelt serve` would be given.
+    #[command(flatten)]
+    pub serve: ServeArgs,
 }
 
 /// Check a pack, and with a database every statement and column of it.
@@ -266,11 +325,7 @@ impl ExportArgs {
         let mut flags = self.database.flags();
         flags.extend(self.pack.flags());
         flags.extend(given([("out", &self.out), ("workers", &self.workers), ("file-size", &self.file_size)]));
-        for (asked, codec) in [(self.gzip, "gzip"), (self.zstd, "zstd")] {
-            if asked {
-                flags.push(("compression", codec.to_owned()));
-            }
-        }
+        flags.extend(codec(self.gzip, self.zstd));
         flags
     }
 
@@ -285,6 +340,23 @@ impl ExportArgs {
     }
 }
 
+impl ServeArgs {
+    /// The settings among them.
+    pub fn flags(&self) -> Flags {
+        let mut flags = self.database.flags();
+        flags.extend(self.pack.flags());
+        flags.extend(given([("workers", &self.workers), ("file-size", &self.file_size)]));
+        flags.extend(codec(self.gzip, self.zstd));
+        flags.extend(self.server.0.clone());
+        flags
+    }
+}
+
+fn codec(gzip: bool, zstd: bool) -> Option<(&'static str, String)> {
+    let codecs = [(gzip, "gzip"), (zstd, "zstd")];
+    codecs.into_iter().find(|(asked, _)| *asked).map(|(_, codec)| ("compression", codec.to_owned()))
+}
+
 fn given<const N: usize>(flags: [(&'static str, &Option<String>); N]) -> Flags {
     flags.into_iter().filter_map(|(name, value)| value.clone().map(|value| (name, value))).collect()
 }
@@ -295,11 +367,12 @@ pub(super) fn describe(command: clap::Command) -> clap::Command {
 }
 
 fn describe_arg(arg: clap::Arg) -> clap::Arg {
-    let setting = SETTINGS.iter().find(|setting| arg.get_id().as_str() == setting.name.replace('-', "_"));
+    let setting = all().find(|setting| arg.get_id().as_str().replace('_', "-") == setting.name);
     let Some(setting) = setting else { return arg };
     let meaning = setting.meaning.trim_end_matches('.');
     let words = match setting.kind {
         Kind::Words(words) => format!(": {}", words.join(", ")),
+        Kind::Switch => ": true, false".to_owned(),
         _ => String::new(),
     };
     let default = setting.default.map(|default| format!(" [default: {default}]")).unwrap_or_default();
@@ -307,74 +380,4 @@ fn describe_arg(arg: clap::Arg) -> clap::Arg {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::FromArgMatches;
-
-    use super::*;
-
-    fn parse<T: Args + FromArgMatches>(line: &str) -> Result<T, String> {
-        let command = describe(T::augment_args(clap::Command::new("x").no_binary_name(true)));
-        let matches = command.try_get_matches_from(line.split_whitespace()).map_err(|error| error.to_string())?;
-        T::from_arg_matches(&matches).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn export() {
-        let args: ExportArgs = parse(
-            "--database postgresql:///ehr --mappings m --out o --type Patient --type Observation,Encounter \
-             --since 2025-01-01 --until 2025-02-01 --patient a --patient b --workers 3 --file-size 1GiB --zstd --dry-run",
-        )
-        .unwrap();
-        assert!(args.dry_run);
-        let flags = args.flags();
-        let flag = |name: &str| flags.iter().find(|(found, _)| *found == name).map(|(_, value)| value.as_str());
-        assert_eq!(flag("database"), Some("postgresql:///ehr"));
-        assert_eq!((flag("mappings"), flag("out")), (Some("m"), Some("o")));
-        assert_eq!((flag("workers"), flag("file-size"), flag("compression")), (Some("3"), Some("1GiB"), Some("zstd")));
-        let parameters = args.parameters();
-        assert_eq!(parameters.types, ["Patient", "Observation,Encounter"]);
-        assert_eq!(
-            (parameters.since.as_deref(), parameters.until.as_deref()),
-            (Some("2025-01-01"), Some("2025-02-01"))
-        );
-        assert_eq!(parameters.patients, ["a", "b"]);
-        assert_eq!(parse::<ExportArgs>("").unwrap().flags(), []);
-        assert!(parse::<ExportArgs>("--gzip --zstd").unwrap_err().contains("cannot be used with"));
-        assert!(parse::<ExportArgs>("--since 2024 --since 2025").unwrap_err().contains("multiple times"));
-        assert!(parse::<ExportArgs>("--typ Patient").unwrap_err().contains("--type"));
-    }
-
-    #[test]
-    fn a_command_is_described_by_its_arguments() {
-        let mut command = ExportArgs::augment_args(clap::Command::new("export"));
-        let help = command.render_long_help().to_string();
-        assert!(
-            help.starts_with("Export the resources of a pack as NDJSON files with a manifest.\n\nAll types"),
-            "{help}"
-        );
-    }
-
-    #[test]
-    fn the_others() {
-        assert_eq!(parse::<ValidateArgs>("--format sarif").unwrap().format, Format::Sarif);
-        assert!(parse::<ValidateArgs>("--format xml").is_err());
-        let preview: PreviewArgs = parse("patient --patient p1 -n 2 --why").unwrap();
-        assert_eq!((preview.mapping.as_str(), preview.number, preview.why), ("patient", 2, true));
-        assert!(parse::<TestArgs>("--update").unwrap().update);
-        let demo: DemoArgs = parse("--database postgresql:///postgres --keep --out x").unwrap();
-        assert_eq!((demo.database.as_deref(), demo.keep), (Some("postgresql:///postgres"), true));
-        assert_eq!(parse::<ShowArgs>("us-core-race").unwrap().name, "us-core-race");
-        assert_eq!(parse::<GrantsArgs>("").unwrap().role, "smelt_reader");
-    }
-
-    #[test]
-    fn every_setting_flag_is_described_by_its_setting() {
-        let mut command = describe(ExportArgs::augment_args(CommonArgs::augment_args(clap::Command::new("x"))));
-        let help = command.render_long_help().to_string();
-        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
-        for setting in SETTINGS.iter().filter(|setting| setting.name != "compression") {
-            assert!(help.contains(&format!("{} <", setting.flag)), "{}", setting.flag);
-            assert!(help.contains(&format!("[env: {}]", setting.env)), "{}\n{help}", setting.env);
-        }
-    }
-}
+mod tests;

@@ -81,7 +81,7 @@ fn demo(
 
     let mut options = ExportOptions {
         file_bytes: settings.file_size,
-        codec: settings.codec,
+        codec: settings.codec.unwrap_or_default(),
         check_references: true,
         ..ExportOptions::default()
     };

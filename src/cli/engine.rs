@@ -10,7 +10,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use crate::config::settings::DatabaseUrl;
 use crate::config::{Settings, read_pack};
-use crate::export::{ExportError, Prepared, prepare};
+use crate::export::{ExportError, ExportOptions, Prepared, prepare};
 use crate::fhir::alias;
 use crate::mapping::check::{Checked, check};
 use crate::mapping::diagnostic::Diagnostic;
@@ -94,6 +94,17 @@ pub(super) async fn connect(target: Target, project: &Project, max_connections: 
         ..SourceOptions::default()
     };
     Ok(Source::connect(target, options).await?)
+}
+
+/// Connects for `exports` exports at a time, and the questions that are asked beside them.
+pub(super) async fn connect_many(
+    target: Target,
+    pack: &Pack,
+    options: &ExportOptions,
+    exports: usize,
+) -> Result<Source, Failure> {
+    let each = connections(pack, options.workers, options.sessions_per_worker);
+    connect(target, &pack.project, each.saturating_mul(exports).saturating_add(EXTRA_CONNECTIONS)).await
 }
 
 /// A pack prepared against a live database.
@@ -201,7 +212,11 @@ impl From<ExportError> for Failure {
                 let help = "An export for patients that do not exist would look like empty records; check the ids.";
                 Self::new(Exit::Usage, &error, Some(help.to_owned()))
             }
-            ExportError::PatientsNotApplicable { .. } => Self::new(Exit::Usage, &error, None),
+            ExportError::PatientsNotApplicable { .. }
+            | ExportError::NotMembers(_)
+            | ExportError::UnknownGroup
+            | ExportError::NoMembers { .. }
+            | ExportError::Search(_) => Self::new(Exit::Usage, &error, None),
             ExportError::Ids(_) => {
                 let help = "Two resources of a type with one id overwrite each other at the receiver; mend key or id.";
                 Self::new(Exit::Failed, &error, Some(help.to_owned()))

@@ -22,7 +22,11 @@ use crate::sink::LocalSink;
 
 /// Runs the export and shows how it goes.
 pub(super) fn run(args: &ExportArgs, settings: &Settings, bars: &MultiProgress) -> Result<Exit, Failure> {
-    let mut options = ExportOptions { file_bytes: settings.file_size, codec: settings.codec, ..Default::default() };
+    let mut options = ExportOptions {
+        file_bytes: settings.file_size,
+        codec: settings.codec.unwrap_or_default(),
+        ..Default::default()
+    };
     options.check_references = args.check_references;
     if let Some(workers) = settings.workers {
         options.workers = workers.get() as usize;

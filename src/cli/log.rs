@@ -10,7 +10,7 @@ use tracing_subscriber::fmt::MakeWriter;
 /// Starts logging: this crate at `level`, others at `warn` at most, the driver not at all: what it would say holds statements
 /// and parameters. A second call changes nothing.
 pub fn start(level: Level, json: bool, bars: &MultiProgress) {
-    let filter = EnvFilter::new(format!("{},tokio_postgres=off,smelt={level}", level.min(Level::WARN)));
+    let filter = EnvFilter::new(format!("{},tokio_postgres=off,actix_http=off,smelt={level}", level.min(Level::WARN)));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(AboveBars(bars.clone()))

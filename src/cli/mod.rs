@@ -1,6 +1,7 @@
 //! The command line: arguments, settings, exit codes, what a person sees.
 
 pub mod args;
+mod check_config;
 mod demo;
 mod engine;
 pub mod exit;
@@ -13,6 +14,8 @@ mod numbers;
 mod preview;
 pub mod progress;
 pub mod reference;
+mod serve;
+mod setup;
 mod show;
 pub mod table;
 mod test;
@@ -25,7 +28,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches};
 use indicatif::MultiProgress;
 
-use args::{Cli, Command, Flags};
+use args::{Cli, Command, ConfigAction, Flags};
 use exit::Exit;
 use failure::Failure;
 
@@ -66,6 +69,10 @@ fn execute(cli: &Cli, bars: &MultiProgress) -> Result<Exit, Failure> {
             preview::run(args, &start(cli, flags, bars)?)
         }
         Command::Test(args) => test::run(args, &start(cli, args.pack.flags(), bars)?),
+        Command::Serve(args) => serve::run(&start(cli, args.flags(), bars)?),
+        Command::Config(args) => match &args.action {
+            ConfigAction::Check(args) => check_config::run(&start(cli, args.serve.flags(), bars)?),
+        },
         Command::Demo(args) => demo::run(args, &start(cli, Flags::new(), bars)?, bars),
         Command::Grants(args) => {
             let mut flags = args.pack.flags();
@@ -125,6 +132,9 @@ pub fn reference() -> String {
     for name in names.iter().filter(|name| *name != "help") {
         if let Some(one) = command.find_subcommand_mut(name) {
             add(&format!("smelt {name}"), one);
+            for inner in one.get_subcommands_mut().filter(|inner| inner.get_name() != "help") {
+                add(&format!("smelt {name} {}", inner.get_name().to_owned()), inner);
+            }
         }
     }
     page

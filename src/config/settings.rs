@@ -9,8 +9,10 @@ use std::io;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
-use super::flat;
-use super::table::{SETTINGS, Setting};
+use super::lookup::Lookup;
+use super::server::ServerSettings;
+use super::table::{Setting, all};
+use super::value;
 use crate::sink::Codec;
 
 /// The settings file that is read when no other is named.
@@ -33,11 +35,15 @@ pub struct Settings {
     /// `file-size`, in bytes.
     pub file_size: u64,
     /// `compression`
-    pub codec: Codec,
+    pub codec: Option<Codec>,
     /// `log-level`
     pub log_level: tracing::Level,
     /// `log-format`: true for json.
     pub log_json: bool,
+    /// What `smelt serve` goes by.
+    pub server: ServerSettings,
+    /// Every setting that has a value: its name, the value as written, where it comes from. Passwords are left out.
+    pub listing: Vec<(&'static str, String, Origin)>,
     /// Variables that look like settings and are none.
     pub unknown_variables: Vec<String>,
 }
@@ -140,20 +146,14 @@ impl SettingsError {
     /// What would be right.
     pub fn help(&self) -> Option<String> {
         let Self::Unknown { key, .. } = self else { return None };
-        let near = SETTINGS.iter().min_by_key(|setting| strsim::damerau_levenshtein(setting.name, key))?;
+        let near = all().min_by_key(|setting| strsim::damerau_levenshtein(setting.name, key))?;
         Some(if strsim::damerau_levenshtein(near.name, key) <= 2 {
             format!("Did you mean `{}`?", near.name)
         } else {
-            let names: Vec<&str> = SETTINGS.iter().map(|setting| setting.name).collect();
+            let names: Vec<&str> = all().map(|setting| setting.name).collect();
             format!("Settings: {}.", names.join(", "))
         })
     }
-}
-
-/// A value on its way.
-struct Given {
-    text: String,
-    origin: Origin,
 }
 
 impl Settings {
@@ -170,7 +170,7 @@ impl Settings {
         let mut settings =
             Self::resolve(text.as_ref().map(|(path, text)| (*path, text.as_str())), |name| std::env::var(name), flags)?;
         // `SMELT_CONFIG` names the settings file; it is read with the flags.
-        let known = |name: &String| name == "SMELT_CONFIG" || SETTINGS.iter().any(|setting| setting.env == *name);
+        let known = |name: &String| name == "SMELT_CONFIG" || all().any(|setting| setting.env == *name);
         settings.unknown_variables = names.filter(|name| name.starts_with(PREFIX) && !known(name)).collect();
         Ok(settings)
     }
@@ -181,128 +181,20 @@ impl Settings {
         env: impl Fn(&str) -> Result<String, VarError>,
         flags: &[(&str, String)],
     ) -> Result<Self, SettingsError> {
-        let pairs = match file {
-            Some((path, text)) => read_file(path, text)?,
-            None => Vec::new(),
-        };
-        let given = |name: &'static str| -> Result<Option<(&'static Setting, Given)>, SettingsError> {
-            let Some(setting) = SETTINGS.iter().find(|setting| setting.name == name) else { return Ok(None) };
-            if let Some((_, text)) = flags.iter().find(|(flag, _)| *flag == name) {
-                return Ok(Some((setting, Given { text: text.clone(), origin: Origin::Flag(setting.flag) })));
-            }
-            match env(setting.env) {
-                Ok(text) => return Ok(Some((setting, Given { text, origin: Origin::Env(setting.env) }))),
-                Err(VarError::NotPresent) => {}
-                Err(VarError::NotUnicode(_)) => return Err(SettingsError::NotText { name: setting.env }),
-            }
-            let from_file = pairs.iter().find(|(found, ..)| found.name == name);
-            let default = || setting.default.map(|text| Given { text: text.to_owned(), origin: Origin::Default });
-            let given = from_file
-                .map(|(_, text, origin)| Given { text: text.clone(), origin: origin.clone() })
-                .or_else(default);
-            Ok(given.map(|given| (setting, given)))
-        };
-        let path = |name| -> Result<Option<PathBuf>, SettingsError> { given(name)?.map(to_path).transpose() };
+        let look = Lookup::new(file, env, flags)?;
         Ok(Self {
-            database: given("database")?.map(to_text).transpose()?.map(DatabaseUrl),
-            mappings: path("mappings")?.unwrap_or_default(),
-            out: path("out")?,
-            workers: given("workers")?.map(|given| checked(given, |text| text.parse().ok())).transpose()?,
-            file_size: given("file-size")?.map(|given| checked(given, to_size)).transpose()?.unwrap_or(u64::MAX),
-            codec: given("compression")?.map(|given| checked(given, to_codec)).transpose()?.unwrap_or_default(),
-            log_level: given("log-level")?
-                .map(|given| checked(given, to_level))
-                .transpose()?
-                .unwrap_or(tracing::Level::WARN),
-            log_json: given("log-format")?.map(|given| checked(given, to_json_format)).transpose()?.unwrap_or(false),
+            database: look.get("database", value::text)?.map(DatabaseUrl),
+            mappings: look.path("mappings")?.unwrap_or_default(),
+            out: look.path("out")?,
+            workers: look.get("workers", |text| text.parse().ok())?,
+            file_size: look.get("file-size", value::size)?.unwrap_or(u64::MAX),
+            codec: look.get("compression", value::codec)?,
+            log_level: look.get("log-level", value::level)?.unwrap_or(tracing::Level::WARN),
+            log_json: look.get("log-format", value::is_json)?.unwrap_or(false),
+            server: ServerSettings::resolve(&look)?,
+            listing: look.listing()?,
             unknown_variables: Vec::new(),
         })
-    }
-}
-
-type FilePair = (&'static Setting, String, Origin);
-
-fn read_file(path: &Path, text: &str) -> Result<Vec<FilePair>, SettingsError> {
-    let pairs = flat::read(text).map_err(|flat::NotFlat { line, problem }| SettingsError::NotFlat {
-        path: path.to_owned(),
-        line,
-        problem,
-    })?;
-    pairs
-        .into_iter()
-        .map(|flat::Pair { key, value, line }| {
-            let origin = Origin::File(path.to_owned(), line);
-            let setting = SETTINGS.iter().find(|setting| setting.name == key);
-            match (setting, value) {
-                (None, _) => Err(SettingsError::Unknown { path: path.to_owned(), line, key }),
-                (Some(setting), Some(text)) => Ok((setting, text, origin)),
-                (Some(setting), None) => Err(SettingsError::Value { origin, setting }),
-            }
-        })
-        .collect()
-}
-
-fn checked<T>(
-    (setting, given): (&'static Setting, Given),
-    read: impl Fn(&str) -> Option<T>,
-) -> Result<T, SettingsError> {
-    read(given.text.trim()).ok_or(SettingsError::Value { origin: given.origin, setting })
-}
-
-fn to_text(given: (&'static Setting, Given)) -> Result<String, SettingsError> {
-    checked(given, |text| (!text.is_empty()).then(|| text.to_owned()))
-}
-
-fn to_path(given: (&'static Setting, Given)) -> Result<PathBuf, SettingsError> {
-    let base = match &given.1.origin {
-        Origin::File(path, _) => path.parent().map(Path::to_owned).unwrap_or_default(),
-        _ => PathBuf::new(),
-    };
-    Ok(base.join(to_text(given)?))
-}
-
-/// `256MiB`, `1GiB`, `100MB`, `65536`: at least 64 KiB, so that a type does not fall into countless files.
-fn to_size(text: &str) -> Option<u64> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at_checked(digits)?;
-    let factor = match unit.trim() {
-        "" | "B" => 1,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        "kB" => 1_000,
-        "MB" => 1_000_000,
-        "GB" => 1_000_000_000,
-        _ => return None,
-    };
-    number.parse::<u64>().ok()?.checked_mul(factor).filter(|bytes| *bytes >= 1 << 16)
-}
-
-fn to_codec(text: &str) -> Option<Codec> {
-    match text {
-        "none" => Some(Codec::None),
-        "gzip" => Some(Codec::Gzip),
-        "zstd" => Some(Codec::Zstd),
-        _ => None,
-    }
-}
-
-fn to_level(text: &str) -> Option<tracing::Level> {
-    match text {
-        "error" => Some(tracing::Level::ERROR),
-        "warn" => Some(tracing::Level::WARN),
-        "info" => Some(tracing::Level::INFO),
-        "debug" => Some(tracing::Level::DEBUG),
-        "trace" => Some(tracing::Level::TRACE),
-        _ => None,
-    }
-}
-
-fn to_json_format(text: &str) -> Option<bool> {
-    match text {
-        "json" => Some(true),
-        "text" => Some(false),
-        _ => None,
     }
 }
 
@@ -322,7 +214,7 @@ mod tests {
     fn defaults() {
         let settings = resolve("", &[], &[]).unwrap();
         assert_eq!(settings.mappings, Path::new("mappings"));
-        assert_eq!((settings.file_size, settings.codec, settings.workers), (256 << 20, Codec::None, None));
+        assert_eq!((settings.file_size, settings.codec, settings.workers), (256 << 20, None, None));
         assert_eq!((settings.log_level, settings.log_json), (tracing::Level::WARN, false));
         assert_eq!((settings.database, settings.out), (None, None));
     }
@@ -333,7 +225,7 @@ mod tests {
         let settings = resolve(file, &[("SMELT_WORKERS", "2"), ("SMELT_MAPPINGS", "b")], &[("workers", "3")]).unwrap();
         assert_eq!(settings.workers.map(NonZeroU32::get), Some(3));
         assert_eq!(settings.mappings, Path::new("b"));
-        assert_eq!(settings.codec, Codec::Gzip);
+        assert_eq!(settings.codec, Some(Codec::Gzip));
         assert_eq!(resolve(file, &[], &[]).unwrap().mappings, Path::new("etc/packs/a"), "relative to the file");
     }
 
@@ -350,16 +242,22 @@ mod tests {
             ("workers", "0"),
             ("workers", "many"),
             ("file-size", "5"),
-            ("file-size", "1TB"),
+            ("file-size", "1PB"),
             ("file-size", "99999999999GiB"),
             ("compression", "brotli"),
             ("log-level", "loud"),
             ("log-format", "xml"),
             ("database", ""),
             ("mappings", " "),
+            ("listen", "8080"),
+            ("base-url", "ehr.example.org"),
+            ("token-lifetime", "1s"),
+            ("status-hold", "11s"),
+            ("trusted-proxies", "proxy"),
+            ("require-prefer", "maybe"),
         ] {
             let error = resolve("", &[], &[(name, text)]).unwrap_err().to_string();
-            let setting = SETTINGS.iter().find(|setting| setting.name == name).unwrap();
+            let setting = all().find(|setting| setting.name == name).unwrap();
             assert_eq!(error, format!("{}: the value of `{name}` is not {}", setting.flag, setting.kind));
             let error = resolve("", &[(setting.env, text)], &[]).unwrap_err().to_string();
             assert!(error.starts_with(setting.env), "{error}");
@@ -369,26 +267,16 @@ mod tests {
     }
 
     #[test]
-    fn sizes() {
-        let size = |text| to_size(text);
-        assert_eq!(size("64KiB"), Some(65_536));
-        assert_eq!(size("100 MB"), Some(100_000_000));
-        assert_eq!(size("1GiB"), Some(1 << 30));
-        assert_eq!(size("65536"), Some(65_536));
-        assert_eq!(size("65535"), None);
-        assert_eq!(size("MiB"), None);
-    }
-
-    #[test]
     fn a_password_is_not_shown() {
         let settings = resolve("", &[("SMELT_DATABASE", "postgresql://me:secret@host/db")], &[]).unwrap();
         assert!(!format!("{settings:?}").contains("secret"));
+        assert!(settings.listing.iter().any(|(name, text, _)| (*name, text.as_str()) == ("database", "(not shown)")));
         assert_eq!(settings.database.unwrap().expose(), "postgresql://me:secret@host/db");
     }
 
     #[test]
     fn every_default_is_a_value() {
-        for setting in SETTINGS {
+        for setting in all() {
             let Some(default) = setting.default else { continue };
             resolve("", &[], &[(setting.name, default)]).unwrap();
         }

@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Write as _};
 
+pub use super::server_table::SERVER_SETTINGS;
+
 /// One setting.
 #[derive(Debug)]
 pub struct Setting {
@@ -32,6 +34,20 @@ pub enum Kind {
     Size,
     /// One of these words.
     Words(&'static [&'static str]),
+    /// Some text.
+    Text,
+    /// A comma list.
+    List,
+    /// `true` or `false`.
+    Switch,
+    /// An address with a port.
+    Address,
+    /// A URL without a query.
+    Url,
+    /// A comma list of networks.
+    Networks,
+    /// A time from so many seconds to so many.
+    Time(u64, u64),
 }
 
 impl fmt::Display for Kind {
@@ -42,11 +58,34 @@ impl fmt::Display for Kind {
             Self::Count => f.write_str("a whole number from 1"),
             Self::Size => f.write_str("a number of bytes from 64KiB, as in 256MiB or 1GiB"),
             Self::Words(words) => write!(f, "one of {}", words.join(", ")),
+            Self::Text => f.write_str("some text"),
+            Self::List => f.write_str("a comma list"),
+            Self::Switch => f.write_str("true or false"),
+            Self::Address => f.write_str("an address with a port, as in 0.0.0.0:8080 or [::]:8080"),
+            Self::Url => f.write_str("a URL of scheme, host and path, https://ehr.example.org/fhir"),
+            Self::Networks => f.write_str("a comma list of networks, as in 10.0.0.0/8, ::1"),
+            Self::Time(least, most) => {
+                write!(f, "a time from {} to {}, as in 90s, 5min, 24h or 7d", span(*least), span(*most))
+            }
         }
     }
 }
 
+/// `90s`, `5min`, `24h`, `7d`.
+fn span(seconds: u64) -> String {
+    let units = [(86_400, "d"), (3_600, "h"), (60, "min")];
+    match units.into_iter().find(|(unit, _)| seconds >= *unit && seconds.is_multiple_of(*unit)) {
+        Some((unit, name)) => format!("{}{name}", seconds / unit),
+        None => format!("{seconds}s"),
+    }
+}
+
 /// Every setting.
+pub fn all() -> impl Iterator<Item = &'static Setting> {
+    SETTINGS.iter().chain(SERVER_SETTINGS)
+}
+
+/// The settings that are not about the server alone.
 pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "database",
@@ -91,10 +130,11 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "compression",
         kind: Kind::Words(&["none", "gzip", "zstd"]),
-        default: Some("none"),
+        default: None,
         env: "SMELT_COMPRESSION",
         flag: "--gzip, --zstd",
-        meaning: "How output files are stored.",
+        meaning: "How output files are stored. Unless given, `smelt export` stores them as they are and `smelt \
+            serve` by gzip: what a client accepts is sent as it is stored, for others it is unpacked on the way.",
     },
     Setting {
         name: "log-level",
@@ -121,9 +161,12 @@ pub fn reference() -> String {
          A setting is looked for in this order: the flag, the variable of the environment, the settings file, the\n\
          default. The settings file is the one named by `--config` or `SMELT_CONFIG`, else `smelt.yaml` in the working\n\
          directory where it exists. It holds `key: value` lines in YAML; a key that is no setting is refused. Paths in\n\
-         it are relative to the file.\n",
+         it are relative to the file. `smelt config check` prints what is in force and where it comes from.\n",
     );
-    for setting in SETTINGS {
+    for setting in all() {
+        if setting.name == SERVER_SETTINGS[0].name {
+            page.push_str("\n# Settings of the server\n\n`smelt serve` reads these beside the others.\n");
+        }
         let default = setting.default.map_or_else(|| "none".to_owned(), |default| format!("`{default}`"));
         // Writing to a String cannot fail.
         let _ = write!(

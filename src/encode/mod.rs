@@ -18,6 +18,7 @@ mod output;
 mod render;
 mod report;
 mod scope;
+mod search;
 mod string;
 mod syntax;
 #[cfg(test)]
@@ -31,6 +32,7 @@ pub use compare::fields as field_order;
 pub use ndjson::{Encoder, Limits, Step};
 pub use output::{Output, Settled, Spill};
 pub use report::{Rejection, Report, SiteCounts};
+pub use search::finds;
 pub use watch::{Seen, Watched, WatchedRow};
 
 /// A value that cannot be written in the form FHIR wants. It carries nothing: values are patient data.

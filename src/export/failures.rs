@@ -13,6 +13,8 @@ const MAX_ROW_OUTCOMES: usize = 1_000;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Tally {
     pub(super) counts: Report,
+    /// Resources that were made and not asked for.
+    pub(super) filtered: u64,
     pub(super) deleted: Option<u64>,
     /// Tombstones without a whole key, or whose id is none.
     pub(super) not_deleted: u64,
@@ -27,6 +29,7 @@ impl Tally {
         self.counts.rejections.sort_by(|left, right| (&left.id, left.site).cmp(&(&right.id, right.site)));
         self.counts.rejections.truncate(MAX_ROW_OUTCOMES);
         self.seconds += other.seconds;
+        self.filtered += other.filtered;
         self.not_deleted += other.not_deleted;
         if let Some(deleted) = other.deleted {
             *self.deleted.get_or_insert_default() += deleted;
@@ -40,8 +43,9 @@ impl Tally {
             mapping: compiled.mapping.clone(),
             resource_type: program.resource_type.clone(),
             rows: self.counts.rows_read,
-            emitted: self.counts.emitted,
+            emitted: self.counts.emitted - self.filtered,
             rejected: self.counts.rejected,
+            filtered: self.filtered,
             deleted: self.deleted,
             id_proof,
             updated,

@@ -8,14 +8,19 @@ use std::time::Duration;
 use super::ExportError;
 use super::drive::{Buffers, drive};
 use super::failures::Tally;
+use super::ids;
 use super::prepare::Prepared;
 use super::run::{ExportOptions, plan, restrict};
+use super::who::who;
 use crate::bulk::ExportRequest;
 use crate::encode::{Encoder, Limits, Watched};
+use crate::mapping::tree::Mapping;
+use crate::plan::filter::{self, Changed};
 use crate::plan::program::{Compiled, Site};
-use crate::plan::select::{Param, statement};
+use crate::plan::search;
+use crate::plan::select::{Filter, Param, statement};
 use crate::plan::split::Range;
-use crate::source::Source;
+use crate::source::{Snapshot, Source};
 
 /// The first resources of a mapping.
 #[derive(Debug, Default)]
@@ -45,36 +50,64 @@ pub async fn preview(
     most: usize,
 ) -> Result<Preview, ExportError> {
     let snapshot = source.snapshot(Duration::ZERO).await?;
-    let session = snapshot.session().await?;
-    let filter = restrict(&session, prepared, compiled, request).await?;
-    let mut sessions = vec![session];
+    let filter = restrict(&snapshot.session().await?, prepared, compiled, request).await?;
+    let read = Read { most, most_bytes: usize::MAX, streams: compiled.streams.len(), watch: true };
+    Ok(first(&snapshot, compiled, &filter, &read).await?.unwrap_or_default())
+}
+
+/// How much of a mapping is read.
+struct Read {
+    /// Resources.
+    most: usize,
+    /// Bytes of them.
+    most_bytes: usize,
+    /// Streams whose rows are read; lists beyond them stay empty.
+    streams: usize,
+    /// Remember what is seen of the rows.
+    watch: bool,
+}
+
+/// Reads rows of one mapping until there is enough; none when there is too much.
+async fn first(
+    snapshot: &Snapshot,
+    compiled: &Compiled,
+    filter: &Filter,
+    read: &Read,
+) -> Result<Option<Preview>, ExportError> {
+    let mut sessions = Vec::new();
     let mut rows = Vec::new();
-    for (number, stream) in compiled.streams.iter().enumerate() {
-        if sessions.len() <= number {
-            sessions.push(snapshot.session().await?);
+    for stream in compiled.streams.iter().take(read.streams) {
+        sessions.push(snapshot.session().await?);
+        let statement = statement(stream, filter, &Range::default(), compiled.split.as_ref());
+        if let Some(session) = sessions.last() {
+            rows.push(session.stream(&statement).await?);
         }
-        let statement = statement(stream, &filter, &Range::default(), compiled.split.as_ref());
-        rows.push(sessions[number].stream(&statement).await?);
     }
     // Small chunks: nobody waits for rows beyond those shown.
     let mut encoder = Encoder::new(Arc::clone(&compiled.program), Limits { chunk_bytes: 4096 })?;
-    encoder.watch();
+    if read.watch {
+        encoder.watch();
+    }
     let mut seen: Vec<Watched> = Vec::new();
     let mut buffers = Buffers::default();
     let mut tally = Tally::default();
     let mut text: Vec<u8> = Vec::new();
-    let mut made = 0;
+    let (mut made, mut too_much) = (0, false);
     drive(&mut encoder, &mut rows, &mut buffers, |encoder, output| {
         tally.counts.merge(encoder.report());
         seen.extend(encoder.take_watched());
         // A large open resource stays in memory: it is about to be shown.
         while output.spill().is_some() {}
+        too_much = text.len() + output.open_len() > read.most_bytes;
         let settled = output.take_settled(Vec::new());
         text.extend_from_slice(&settled.bytes);
         made += settled.resources;
-        Ok(if made >= most as u64 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        Ok(if made >= read.most as u64 || too_much { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     })
     .await?;
+    if too_much {
+        return Ok(None);
+    }
     let mut outcomes = Vec::new();
     tally.outcomes(&compiled.program, &mut outcomes);
     let sites = tally.counts.rejections.iter().filter_map(|one| compiled.program.sites.get(usize::from(one.site)));
@@ -82,13 +115,69 @@ pub async fn preview(
     let lines = |bytes: &[u8]| {
         bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect::<Vec<_>>()
     };
-    Ok(Preview {
-        resources: lines(&text).into_iter().take(most).collect(),
+    Ok(Some(Preview {
+        resources: lines(&text).into_iter().take(read.most).collect(),
         outcomes: lines(&outcomes).into_iter().map(|line| String::from_utf8_lossy(&line).into_owned()).collect(),
         watched: written,
         rejected: tally.counts.rejected,
         rejections: rejected.into_iter().zip(sites.cloned()).collect(),
-    })
+    }))
+}
+
+/// Bytes of a Group with its members; a larger one is shown without them (G-02).
+const GROUP_BYTES: usize = 4 * 1024 * 1024;
+
+/// Groups as resources, at most this many.
+const GROUPS: usize = 10_000;
+
+/// The Group resources of a pack (G-01, G-02): the one with this id and its members, or all without theirs.
+///
+/// # Errors
+///
+/// As [`super::export`].
+pub async fn groups(source: &Source, prepared: &Prepared, id: Option<&str>) -> Result<Vec<Vec<u8>>, ExportError> {
+    let snapshot = source.snapshot(Duration::ZERO).await?;
+    let zone = prepared.pack.project.timezone.as_deref().unwrap_or("UTC");
+    let ids: Vec<String> = id.into_iter().map(str::to_owned).collect();
+    let (wanted, _) = ids::find(&snapshot.session().await?, prepared, "Group", &ids).await?;
+    let mut found = Vec::new();
+    for compiled in &prepared.compiled {
+        let of_groups = |mapping: &&Mapping| mapping.name == compiled.mapping && mapping.resource_type == "Group";
+        let Some(mapping) = prepared.pack.mappings.iter().find(of_groups) else { continue };
+        let Some(rows) = prepared.catalog.rows.get(&mapping.name) else { continue };
+        let mut filter = filter::wanted(mapping, rows, &Changed::default(), zone);
+        let mut read = Read { most: GROUPS, most_bytes: usize::MAX, streams: 1, watch: false };
+        if id.is_some() {
+            let [key] = mapping.header.key.as_slice() else { continue };
+            let Some((_, column)) = rows.column(&key.text) else { continue };
+            filter::keys(&mut filter, &[(key.text.clone(), column.kind.clone())], wanted.of(Some(&mapping.name)));
+            read = Read { most: 1, most_bytes: GROUP_BYTES, streams: compiled.streams.len(), watch: false };
+        }
+        let preview = match first(&snapshot, compiled, &filter, &read).await? {
+            Some(preview) => preview,
+            None => first(&snapshot, compiled, &filter, &Read { streams: 1, ..read }).await?.unwrap_or_default(),
+        };
+        found.extend(preview.resources);
+    }
+    Ok(found)
+}
+
+/// Says whether an export could run, so that a mistake is told when it is asked for (K-22): groups, patients, filters.
+/// Nothing is counted.
+///
+/// # Errors
+///
+/// As [`super::export`] would tell.
+pub async fn check(source: &Source, prepared: &Prepared, request: &ExportRequest) -> Result<(), ExportError> {
+    let session = source.session().await?;
+    let who = who(&session, prepared, request).await?;
+    for mapping in &prepared.pack.mappings {
+        if request.types.contains(&mapping.resource_type) {
+            who.narrow(mapping, &mut Filter::default())?;
+            search::wanted(&prepared.pack, &request.filters, &mapping.resource_type)?;
+        }
+    }
+    Ok(())
 }
 
 /// What an export would run: statements, ranges, expected rows. Nothing is read but statistics.

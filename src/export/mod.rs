@@ -5,9 +5,9 @@
 mod drive;
 mod failures;
 mod grants;
+mod ids;
 mod keys;
 mod look;
-mod patients;
 mod prepare;
 mod progress;
 mod proofs;
@@ -15,11 +15,12 @@ mod run;
 mod seen;
 mod spill;
 mod verify;
+mod who;
 mod why;
 mod worker;
 
 pub use grants::grants;
-pub use look::{Preview, dry_run, preview};
+pub use look::{Preview, check, dry_run, groups, preview};
 pub use prepare::{Prepared, learn, prepare};
 pub use progress::Counting;
 pub use run::{ExportError, ExportOptions, Exported, export};

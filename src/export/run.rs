@@ -12,6 +12,7 @@ use super::failures::Tally;
 use super::prepare::Prepared;
 use super::progress::Counting;
 use super::proofs::{self, Proofs};
+use super::who::{Narrowed, who};
 use super::worker::{Done, Shared, Task, WholeFile, work};
 use crate::bulk::manifest::{Manifest, ManifestExtension, ManifestFile, Stored};
 use crate::bulk::report::{FileReport, Report, Request, Timings, Versions, Watermark};
@@ -22,8 +23,8 @@ use crate::fhir::outcome::{Issue, IssueType, OperationOutcome, Severity};
 use crate::mapping::tree::Mapping;
 use crate::plan::compile::tombstones;
 use crate::plan::filter::{self, Changed};
-use crate::plan::patients::{Compartment, compartment};
 use crate::plan::program::Compiled;
+use crate::plan::search::{self, SearchError, Wanted};
 use crate::plan::select::{Filter, statement};
 use crate::plan::split::{Range, SplitFacts, ranges};
 use crate::sink::{Codec, Sink, SinkError, SinkFile, StoredFile};
@@ -50,6 +51,8 @@ pub struct ExportOptions {
     pub base_url: String,
     /// The kick-off URL the manifest repeats.
     pub request_url: String,
+    /// What is to be told beside what the export itself finds: parameters that were ignored (K-09).
+    pub notices: Vec<OperationOutcome>,
 }
 
 impl Default for ExportOptions {
@@ -64,6 +67,7 @@ impl Default for ExportOptions {
             check_references: false,
             base_url: String::new(),
             request_url: String::new(),
+            notices: Vec::new(),
         }
     }
 }
@@ -105,6 +109,23 @@ pub enum ExportError {
     /// Patients that are not in the database.
     #[error("no such patient: {}", .0.join(", "))]
     UnknownPatients(Vec<String>),
+    /// Patients that are not in the group; how many.
+    #[error("{0} of the patients asked for are not members of the group")]
+    NotMembers(usize),
+    /// A group that is not in the database.
+    #[error("no such group")]
+    UnknownGroup,
+    /// Groups whose members cannot be found.
+    #[error("groups of mapping `{mapping}` cannot be exported: {why}")]
+    NoMembers {
+        /// The mapping.
+        mapping: String,
+        /// Why.
+        why: &'static str,
+    },
+    /// A filter that cannot be asked.
+    #[error(transparent)]
+    Search(#[from] SearchError),
     /// A restriction to patients that cannot be applied.
     #[error("mapping `{mapping}` cannot be restricted to patients: {why}")]
     PatientsNotApplicable {
@@ -121,11 +142,24 @@ pub enum ExportError {
     Manifest(#[source] serde_json::Error),
 }
 
+impl ExportError {
+    /// True when the same export may succeed if it is tried again, under a new snapshot: the database was lost or was
+    /// short of something, or the system of threads. A full disk stays full until somebody does something about it.
+    pub fn transient(&self) -> bool {
+        match self {
+            Self::Source(error) => error.transient(),
+            Self::Runtime(_) => true,
+            _ => false,
+        }
+    }
+}
+
 /// One mapping's part in the run.
 pub(super) struct Part<'a> {
     mapping: &'a Mapping,
     pub(super) compiled: Arc<Compiled>,
     pub(super) filter: Arc<Filter>,
+    only: Option<Arc<Wanted>>,
     pub(super) estimate: u64,
     pub(super) ranges: Vec<Range>,
 }
@@ -180,6 +214,7 @@ pub fn export<S: Sink>(
             filter: Arc::clone(&part.filter),
             range: range.clone(),
             estimate: part.estimate / part.ranges.len() as u64,
+            only: part.only.clone(),
             deletes: false,
         }));
     }
@@ -330,7 +365,7 @@ pub fn export<S: Sink>(
     };
     write("report.json", report.to_json().map_err(ExportError::Manifest)?)?;
     // Last: where it is, the export is whole.
-    write("manifest.json", manifest.to_json().map_err(ExportError::Manifest)?)?;
+    write("manifest.json", manifest.to_file_json().map_err(ExportError::Manifest)?)?;
     sink.finish()?;
     Ok(Exported { manifest, report })
 }
@@ -377,22 +412,13 @@ pub(super) async fn restrict(
     };
     let Some(rows) = catalog.rows.get(&mapping.name) else { return Ok(Filter::default()) };
     let mut filter = filter::wanted(mapping, rows, &Changed::default(), zone);
-    if !request.patients.is_empty() {
-        let patients = super::patients::keys(session, prepared, &request.patients).await?;
-        match compartment(pack, mapping, catalog) {
-            Compartment::Self_ { column } => filter::keys(&mut filter, &[column], patients.of(Some(&mapping.name))),
-            Compartment::Column { column, mapping: target } => {
-                filter::keys(&mut filter, &[column], patients.of(target.as_deref()));
-            }
-            Compartment::Outside | Compartment::Unknown => {
-                return Err(ExportError::PatientsNotApplicable {
-                    mapping: mapping.name.clone(),
-                    why: "no column of it holds the key of a patient",
-                });
-            }
-        }
+    match who(session, prepared, request).await?.narrow(mapping, &mut filter)? {
+        Narrowed::Yes => Ok(filter),
+        Narrowed::Outside => Err(ExportError::PatientsNotApplicable {
+            mapping: mapping.name.clone(),
+            why: "its type is outside the patient compartment",
+        }),
     }
-    Ok(filter)
 }
 
 /// Everything that is decided before the first row moves.
@@ -414,43 +440,24 @@ pub(super) async fn plan<'a>(
         .filter_map(|compiled| Some((pack.mappings.iter().find(|m| m.name == compiled.mapping)?, compiled)))
         .filter(|(mapping, _)| request.types.contains(&mapping.resource_type))
         .collect();
-    let patients = if request.patients.is_empty() {
-        None
-    } else {
-        Some(super::patients::keys(&session, prepared, &request.patients).await?)
-    };
-    let mut notices = Vec::new();
+    let who = who(&session, prepared, request).await?;
+    let mut notices = options.notices.clone();
     let mut parts: Vec<Part<'a>> = Vec::new();
     let mut deletes = Vec::new();
     for (mapping, compiled) in wanted {
         let Some(rows) = catalog.rows.get(&mapping.name) else { continue };
         let mut filter = filter::wanted(mapping, rows, &changed, zone);
-        if let Some(patients) = &patients {
-            match compartment(pack, mapping, catalog) {
-                Compartment::Self_ { column } => {
-                    filter::keys(&mut filter, &[column], patients.of(Some(&mapping.name)));
-                }
-                Compartment::Column { column, mapping: target } => {
-                    filter::keys(&mut filter, &[column], patients.of(target.as_deref()));
-                }
-                Compartment::Outside => {
-                    notices.push(notice(
-                        IssueType::Informational,
-                        &format!(
-                            "{} of mapping {} is outside the patient compartment and was not exported",
-                            mapping.resource_type, mapping.name
-                        ),
-                    ));
-                    continue;
-                }
-                Compartment::Unknown => {
-                    return Err(ExportError::PatientsNotApplicable {
-                        mapping: mapping.name.clone(),
-                        why: "no column of it holds the key of a patient; name one with `patient:`",
-                    });
-                }
-            }
+        if who.narrow(mapping, &mut filter)? == Narrowed::Outside {
+            notices.push(notice(
+                IssueType::Informational,
+                &format!(
+                    "{} of mapping {} is outside the patient compartment and was not exported",
+                    mapping.resource_type, mapping.name
+                ),
+            ));
+            continue;
         }
+        let only = search::wanted(pack, &request.filters, &mapping.resource_type)?.map(Arc::new);
         if !changed.is_empty() && mapping.header.updated.is_none() {
             notices.push(notice(
                 IssueType::Informational,
@@ -466,19 +473,10 @@ pub(super) async fn plan<'a>(
         {
             let mut filter = found.filter;
             let of_rows = matches!(mapping.header.deleted, Some(crate::mapping::tree::Deleted::Column(_)));
-            let applies = match (&patients, of_rows) {
-                (None, _) => true,
-                (Some(patients), true) => {
-                    if let Compartment::Self_ { column } | Compartment::Column { column, .. } =
-                        compartment(pack, mapping, catalog)
-                    {
-                        filter::keys(&mut filter, &[column], patients.of(None));
-                    }
-                    true
-                }
-                // A tombstone of its own does not say whose it is.
-                (Some(_), false) => false,
-            };
+            let applies = of_rows || !who.is_restricted();
+            if of_rows {
+                who.narrow(mapping, &mut filter)?;
+            }
             if applies {
                 deletes.push(Task {
                     compiled: Arc::new(found.compiled),
@@ -486,12 +484,13 @@ pub(super) async fn plan<'a>(
                     filter: Arc::new(filter),
                     range: Range::default(),
                     estimate: 0,
+                    only: None,
                     deletes: true,
                 });
             }
         }
         let (estimate, ranges) = splits(&session, compiled, &filter, options.workers).await?;
-        parts.push(Part { mapping, compiled: Arc::clone(compiled), filter: Arc::new(filter), estimate, ranges });
+        parts.push(Part { mapping, compiled: Arc::clone(compiled), filter: Arc::new(filter), only, estimate, ranges });
     }
     let exported: BTreeSet<&str> = parts.iter().map(|part| part.mapping.name.as_str()).collect();
     let proofs = proofs::plan(
@@ -569,7 +568,7 @@ impl<S: Sink> Finish<'_, S> {
             stored: Stored {
                 stored_size: stored.bytes,
                 sha256: stored.sha256.clone(),
-                content_encoding: self.options.codec.content_encoding(),
+                content_encoding: self.options.codec.content_encoding().map(str::to_owned),
             },
         }
     }

@@ -1,13 +1,24 @@
 //! Where a resource waits that has outgrown the encode buffer: a temporary file without a name.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 
 /// A resource's bytes so far. Nothing of it is visible to anybody, whatever happens to the process.
 #[derive(Debug, Default)]
 pub(super) struct Spill {
     file: Option<File>,
     len: u64,
+}
+
+/// A file that may not be there; then it is empty.
+struct Part<'a> {
+    file: Option<&'a File>,
+}
+
+impl Read for Part<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.file.as_mut().map_or(Ok(0), |file| file.read(buffer))
+    }
 }
 
 impl Spill {
@@ -31,6 +42,20 @@ impl Spill {
             self.len = len;
         }
         Ok(())
+    }
+
+    /// True when nothing is in it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Reads it from its start to its end.
+    pub(super) fn reader(&mut self) -> io::Result<impl Read + '_> {
+        if let Some(file) = &mut self.file {
+            file.seek(SeekFrom::Start(0))?;
+        }
+        let len = self.len;
+        Ok(BufReader::new(Part { file: self.file.as_ref() }.take(len)))
     }
 
     /// Hands everything over in chunks, and is empty.

@@ -2,6 +2,7 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
+use std::io::Read as _;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -13,8 +14,9 @@ use super::drive::{Buffers, drive};
 use super::failures::Tally;
 use super::progress::Counting;
 use super::spill::Spill;
-use crate::encode::{Encoder, Limits, Output, Spill as SpillOrder};
+use crate::encode::{Encoder, Limits, Output, Settled, Spill as SpillOrder, finds};
 use crate::plan::program::Compiled;
+use crate::plan::search::Wanted;
 use crate::plan::select::{Filter, statement};
 use crate::plan::split::Range;
 use crate::sink::{Codec, Sink, SinkFile};
@@ -33,6 +35,8 @@ pub(super) struct Task {
     pub(super) range: Range,
     /// Rows expected; the largest task goes first.
     pub(super) estimate: u64,
+    /// Only resources that a search finds.
+    pub(super) only: Option<Arc<Wanted>>,
     /// Tombstones rather than resources.
     pub(super) deletes: bool,
 }
@@ -162,17 +166,22 @@ impl<S: Sink> Files<'_, S> {
         let report = encoder.report();
         let kind = &task.compiled.program.resource_type;
         let mut written = 0;
+        let mut begun = 0;
         while let Some(order) = output.spill() {
             match order {
                 SpillOrder::Cut(len) => spill.cut(len)?,
-                SpillOrder::Whole(len) => {
-                    let open = self.file(kind, task.deletes)?;
-                    spill.drain::<ExportError>(|bytes| Ok(open.file.write(bytes)?))?;
-                    written += len;
-                }
+                SpillOrder::Whole(len) => begun = len,
             }
         }
-        let settled = output.take_settled(std::mem::take(&mut self.buffer));
+        let mut settled = output.take_settled(std::mem::take(&mut self.buffer));
+        if let Some(only) = &task.only {
+            tally.filtered += sift(only, &mut settled, begun > 0, spill)?;
+        }
+        if begun > 0 && !spill.is_empty() {
+            let open = self.file(kind, task.deletes)?;
+            spill.drain::<ExportError>(|bytes| Ok(open.file.write(bytes)?))?;
+            written += begun;
+        }
         if settled.resources > 0 {
             let open = self.file(kind, task.deletes)?;
             open.file.write(&settled.bytes)?;
@@ -229,4 +238,30 @@ impl<S: Sink> Files<'_, S> {
         open.into_iter().try_for_each(|(kind, deletes)| self.close(&kind, deletes))?;
         self.whole.last_mut().map_or(Ok(()), |last| Ok(last.file.seal()?))
     }
+}
+
+/// Keeps the resources that are found, and counts the others. The first may have its beginning in the spill, which is
+/// emptied when that one is left out.
+fn sift(only: &Wanted, settled: &mut Settled, begun: bool, spill: &mut Spill) -> Result<u64, ExportError> {
+    let (mut kept, mut at, mut left_out) = (0, 0, 0);
+    let bytes = &mut settled.bytes;
+    while let Some(length) = bytes.get(at..).and_then(|rest| rest.iter().position(|byte| *byte == b'\n')) {
+        let end = at + length + 1;
+        let line = bytes.get(at..end).unwrap_or_default();
+        let first_part = begun && at == 0;
+        let found = if first_part { finds(only, spill.reader()?.chain(line)) } else { finds(only, line) };
+        if found {
+            bytes.copy_within(at..end, kept);
+            kept += end - at;
+        } else {
+            left_out += 1;
+            if first_part {
+                spill.cut(0)?;
+            }
+        }
+        at = end;
+    }
+    bytes.truncate(kept);
+    settled.resources -= left_out;
+    Ok(left_out)
 }

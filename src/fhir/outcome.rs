@@ -1,16 +1,16 @@
 //! OperationOutcome as data. Whoever fills one keeps cell values out of it.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// An OperationOutcome: at least one issue.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "resourceType")]
 pub struct OperationOutcome {
     issue: Vec<Issue>,
 }
 
 /// One issue.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Issue {
     severity: Severity,
     code: IssueType,
@@ -18,17 +18,17 @@ pub struct Issue {
     details: Option<Details>,
     #[serde(skip_serializing_if = "Option::is_none")]
     diagnostics: Option<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     expression: Vec<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Details {
     text: String,
 }
 
 /// `issue-severity`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Severity {
     /// The action failed and could not go on.
@@ -42,7 +42,7 @@ pub enum Severity {
 }
 
 /// `issue-type`, whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum IssueType {
     /// Content is invalid.

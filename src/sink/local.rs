@@ -318,6 +318,7 @@ mod tests {
         assert!(!names(&out).iter().any(|name| name.starts_with('.')), "{:?}", names(&out));
     }
 
+    //
     #[test]
     fn only_the_owner_may_read() {
         let home = tempfile::tempdir().unwrap();

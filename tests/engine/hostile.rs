@@ -112,6 +112,7 @@ fn dates_that_fhir_cannot_write_are_rejected_one_by_one() {
     }
 }
 
+// M-05, M-06, T-01
 #[test]
 fn an_empty_table_is_an_export_of_nothing() {
     let ran = export("", "create table t (id int primary key, v text)", TEXTS);
@@ -130,6 +131,7 @@ fn blank_keys_are_counted_rows() {
     assert_eq!(report.rejected_by_path["Basic.id"], 3);
 }
 
+// S-07, F-02
 #[test]
 fn invalid_utf8_is_a_counted_row_and_the_export_goes_on() {
     let options = "template template0 encoding 'SQL_ASCII' lc_collate 'C' lc_ctype 'C'";
@@ -142,6 +144,7 @@ fn invalid_utf8_is_a_counted_row_and_the_export_goes_on() {
     assert_eq!((report.rows, report.emitted, report.rejected), (7, 3, 4));
 }
 
+//
 #[test]
 fn names_with_quotes_and_worse() {
     // Columns and tables as somebody might call them who wants them to be run.

@@ -2,6 +2,7 @@
 
 mod connect;
 mod hostile;
+mod jobs;
 mod kill;
 mod memory;
 mod patients;

@@ -72,6 +72,7 @@ async fn batches_are_bounded_by_bytes_but_hold_a_row() {
     assert_eq!((batch.len(), batch.width(), rows.width()), (1, 1, 1));
 }
 
+//
 #[tokio::test]
 async fn parameters_arrive_as_values() {
     let database = Database::with_options("").await;

@@ -79,6 +79,7 @@ fn tell_all(error: &SourceError) -> String {
     text
 }
 
+// O-02, X-06
 #[tokio::test]
 async fn errors_do_not_repeat_values() {
     let database = Database::new(SCHEMA).await;

@@ -38,6 +38,7 @@ fn options() -> SourceOptions {
     SourceOptions { search_path: vec!["hosp".to_owned(), "Odd \"Name".to_owned()], ..SourceOptions::default() }
 }
 
+// R-03
 #[tokio::test]
 async fn every_connection_is_set_up() {
     let database = Database::new(SCHEMA).await;
@@ -104,6 +105,7 @@ async fn the_connection_settings_name_the_application() {
     assert_eq!(rows[0][0].as_deref(), Some("theirs"));
 }
 
+// R-03
 #[tokio::test]
 async fn writing_is_refused() {
     let database = Database::new(SCHEMA).await;

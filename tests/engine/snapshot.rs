@@ -51,6 +51,7 @@ async fn changed(snapshot: &Snapshot, since: i64) -> BTreeSet<i64> {
     rows.into_iter().flatten().flatten().map(|id| id.parse().expect("a number")).collect()
 }
 
+// M-02, T-33
 #[tokio::test]
 async fn all_sessions_see_the_same() {
     let database = Database::new(SCHEMA).await;
@@ -96,6 +97,7 @@ async fn a_snapshot_whose_holder_died_cannot_be_joined() {
     assert!(matches!(error, SourceError::SnapshotGone) && error.transient(), "{error}");
 }
 
+// M-01, M-02
 #[tokio::test]
 async fn the_transaction_time_is_below_everything_open() {
     let database = Database::new(SCHEMA).await;
@@ -124,6 +126,7 @@ async fn the_transaction_time_is_below_everything_open() {
     assert!(next.transaction_time() > snapshot.transaction_time());
 }
 
+// M-02
 #[tokio::test]
 async fn a_prepared_transaction_is_not_forgotten() {
     let database = Database::new(SCHEMA).await;
@@ -143,6 +146,7 @@ async fn a_prepared_transaction_is_not_forgotten() {
     assert_eq!(changed(&next, snapshot.transaction_time()).await.len(), 1);
 }
 
+// M-02
 #[tokio::test]
 async fn waiting_brings_the_writer_in() {
     let database = Database::new(SCHEMA).await;
@@ -242,6 +246,7 @@ async fn a_subscriber_costs_a_margin() {
     admin.batch_execute(&format!("drop subscription {}", database.name)).await.expect("dropped");
 }
 
+// M-01, M-02, K-35
 #[tokio::test]
 async fn a_chain_of_increments_loses_nothing() {
     let database = Database::new(SCHEMA).await;
@@ -291,6 +296,7 @@ async fn a_chain_of_increments_loses_nothing() {
     assert_ne!(naive_found, written);
 }
 
+// M-02, R-03
 #[tokio::test]
 async fn a_replica_is_read_with_a_margin() {
     let cluster = cluster();

@@ -27,6 +27,7 @@ fn cases() -> Vec<PathBuf> {
     cases
 }
 
+// M-10, M-11, M-12, T-15, K-36, S-07, F-05: cases of deletions, of increments, of rows that cannot be mapped.
 #[test]
 fn every_case_gives_what_it_says() {
     let cases = cases();

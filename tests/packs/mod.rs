@@ -2,6 +2,7 @@
 
 mod compare;
 mod differences;
+mod levels;
 mod requests;
-mod store;
+pub(crate) mod store;
 mod synthea;

@@ -16,6 +16,7 @@ fn sorted(exported: &Exported, name: &str) -> BTreeSet<String> {
     exported.lines(name).into_iter().collect()
 }
 
+// M-19: equal inputs, equal files.
 #[tokio::test]
 async fn one_worker_writes_the_same_files_again() {
     let database = demo().await;
@@ -28,6 +29,7 @@ async fn one_worker_writes_the_same_files_again() {
     }
 }
 
+// K-49, X-07
 #[tokio::test]
 async fn an_export_of_a_patient_is_their_compartment() {
     let database = demo().await;
@@ -66,6 +68,7 @@ async fn an_export_of_a_patient_is_their_compartment() {
     assert_eq!(found, ids.iter().map(|id| format!("\"{id}\"")).collect());
 }
 
+// K-35, K-39, K-40
 #[tokio::test]
 async fn since_and_until_are_exclusive_and_together_lose_nothing() {
     let database = demo().await;
@@ -107,6 +110,7 @@ async fn since_and_until_are_exclusive_and_together_lose_nothing() {
     }
 }
 
+// K-32, K-42
 #[tokio::test]
 async fn what_cannot_be_meant_is_refused() {
     let database = demo().await;
@@ -139,6 +143,7 @@ async fn what_cannot_be_meant_is_refused() {
     assert_eq!(taken.lines("Group").len(), 5);
 }
 
+// F-17
 #[tokio::test]
 async fn compressed_and_rolled_files_hold_the_same_bytes() {
     let database = demo().await;

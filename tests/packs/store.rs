@@ -17,13 +17,13 @@ use crate::rust_text::root;
 use crate::support::database::Database;
 
 /// The demo seed, loaded once. Tests only read it.
-pub(super) async fn demo() -> &'static Database {
+pub(crate) async fn demo() -> &'static Database {
     static DEMO: OnceCell<Database> = OnceCell::const_new();
     DEMO.get_or_init(|| filled(root().join("sql/demo/seed"))).await
 }
 
 /// A database with the tables of `sql/demo/schema.sql` and the rows of a folder in the form of `sql/demo/seed`.
-pub(super) async fn filled(seed: PathBuf) -> Database {
+pub(crate) async fn filled(seed: PathBuf) -> Database {
     let sql = |name: &str| fs::read_to_string(root().join("sql/demo").join(name)).expect("a file of the demo");
     let database = Database::with_options("").await;
     let client = database.client().await;

@@ -60,6 +60,7 @@ async fn the_pack_fits_the_store() {
     assert_eq!((output.status.code(), report["diagnostics"].as_array().map(Vec::len)), (Some(0), Some(0)), "{report}");
 }
 
+// M-07, M-09, T-27, T-40, F-02, F-04, K-25, T-01
 #[tokio::test]
 async fn a_whole_export_is_whole() {
     let database = demo().await;

@@ -8,6 +8,7 @@ pub mod pack;
 pub(crate) mod packs;
 pub mod pooler;
 pub(crate) mod reference;
+pub(crate) mod server;
 
 use std::{
     future::Future,

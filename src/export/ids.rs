@@ -1,5 +1,5 @@
-//! Patient ids of a request → keys of the rows they stand for. An id that leads to no row is an error: a restriction
-//! that matches nothing by mistake looks like an empty record.
+//! Ids of a request, of patients and of groups → keys of the rows they stand for. An id that leads to no row is an
+//! error: a restriction that matches nothing by mistake looks like an empty record.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -20,15 +20,15 @@ use crate::source::Session;
 /// Bytes of ids and keys that are made before they are looked at.
 const CHUNK: usize = 64 * 1024;
 
-/// Keys, by Patient mapping.
+/// Keys, by mapping.
 #[derive(Debug, Default)]
-pub(super) struct PatientKeys {
+pub(super) struct FoundKeys {
     by_mapping: BTreeMap<String, Vec<String>>,
     all: Vec<String>,
 }
 
-impl PatientKeys {
-    /// The keys in this mapping's rows; of every Patient mapping without a name.
+impl FoundKeys {
+    /// The keys in this mapping's rows; of every mapping without a name.
     pub(super) fn of(&self, mapping: Option<&str>) -> &[String] {
         match mapping {
             Some(name) => self.by_mapping.get(name).map_or(&[], Vec::as_slice),
@@ -43,24 +43,25 @@ impl PatientKeys {
 }
 
 /// The keys of the patients asked for.
-pub(super) async fn keys(session: &Session, prepared: &Prepared, ids: &[String]) -> Result<PatientKeys, ExportError> {
-    let (keys, unknown) = find(session, prepared, ids).await?;
+pub(super) async fn keys(session: &Session, prepared: &Prepared, ids: &[String]) -> Result<FoundKeys, ExportError> {
+    let (keys, unknown) = find(session, prepared, "Patient", ids).await?;
     if unknown.is_empty() { Ok(keys) } else { Err(ExportError::UnknownPatients(unknown)) }
 }
 
-/// The keys of those of these patients that there are, and the ids of the others.
+/// The keys of those resources of a type that there are, and the ids of the others.
 ///
-/// Ids that show their key are looked up. Of Patient mappings with other ids every key is read and its id made, as long
+/// Ids that show their key are looked up. Of mappings with other ids every key is read and its id made, as long
 /// as something is missing: nothing but the keys asked for is kept.
 pub(super) async fn find(
     session: &Session,
     prepared: &Prepared,
+    resource_type: &str,
     ids: &[String],
-) -> Result<(PatientKeys, Vec<String>), ExportError> {
+) -> Result<(FoundKeys, Vec<String>), ExportError> {
     let mut missing: BTreeSet<&str> = ids.iter().map(String::as_str).collect();
-    let mut found = PatientKeys::default();
+    let mut found = FoundKeys::default();
     let mut to_read: Vec<(&Mapping, Compiled)> = Vec::new();
-    for mapping in prepared.pack.mappings.iter().filter(|mapping| mapping.resource_type == "Patient") {
+    for mapping in prepared.pack.mappings.iter().filter(|mapping| mapping.resource_type == resource_type) {
         let Some(rows) = prepared.catalog.rows.get(&mapping.name) else { continue };
         let not_applicable = |why| ExportError::PatientsNotApplicable { mapping: mapping.name.clone(), why };
         let [key] = mapping.header.key.as_slice() else {
@@ -96,7 +97,7 @@ async fn read(
     mapping: &Mapping,
     compiled: &Compiled,
     missing: &mut BTreeSet<&str>,
-    found: &mut PatientKeys,
+    found: &mut FoundKeys,
 ) -> Result<(), ExportError> {
     let Some(driving) = compiled.streams.first() else { return Ok(()) };
     let statement = statement(driving, &Filter::default(), &Range::default(), None);

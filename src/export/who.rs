@@ -1,0 +1,127 @@
+//! Whose records an export is about: everybody's, those of patients, those of a group's members.
+
+use super::ExportError;
+use super::ids::{self, FoundKeys};
+use super::prepare::Prepared;
+use crate::bulk::{ExportRequest, Level};
+use crate::mapping::tree::Mapping;
+use crate::plan::filter;
+use crate::plan::members::{Membership, membership};
+use crate::plan::patients::{Compartment, compartment};
+use crate::plan::select::{Filter, quote_ident};
+use crate::source::Session;
+
+/// Whose records are wanted.
+pub(super) struct Who<'a> {
+    prepared: &'a Prepared,
+    /// Only what belongs to patients.
+    compartments: bool,
+    /// Only these patients.
+    patients: Option<FoundKeys>,
+    /// Only members of this group.
+    group: Option<(Membership<'a>, String)>,
+}
+
+/// What a restriction does to a mapping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Narrowed {
+    /// Its filter is as narrow as it must be.
+    Yes,
+    /// Nothing of it belongs to a patient.
+    Outside,
+}
+
+/// Finds out whose records a request wants.
+///
+/// # Errors
+///
+/// [`ExportError::UnknownPatients`], [`ExportError::UnknownGroup`]: a restriction that matches nothing by mistake looks
+/// like an empty record (K-19, K-50).
+pub(super) async fn who<'a>(
+    session: &Session,
+    prepared: &'a Prepared,
+    request: &ExportRequest,
+) -> Result<Who<'a>, ExportError> {
+    let group = match &request.level {
+        Level::Group(id) => Some(group(session, prepared, id).await?),
+        Level::System | Level::Patient => None,
+    };
+    let mut found = None;
+    if !request.patients.is_empty() {
+        let keys = ids::keys(session, prepared, &request.patients).await?;
+        if let Some((members, group)) = &group {
+            let asked = keys.of(Some(members.mapping)).to_vec();
+            let inside = session.query_text(&members.among(group, asked)).await?.len();
+            if inside < request.patients.len() {
+                return Err(ExportError::NotMembers(request.patients.len() - inside));
+            }
+        }
+        found = Some(keys);
+    }
+    let compartments = request.level != Level::System || found.is_some();
+    Ok(Who { prepared, compartments, patients: found, group })
+}
+
+/// The group with this id: who is in it, and its key.
+async fn group<'a>(
+    session: &Session,
+    prepared: &'a Prepared,
+    id: &str,
+) -> Result<(Membership<'a>, String), ExportError> {
+    let (found, _) = ids::find(session, prepared, "Group", &[id.to_owned()]).await.map_err(|error| match error {
+        ExportError::PatientsNotApplicable { mapping, why } => ExportError::NoMembers { mapping, why },
+        error => error,
+    })?;
+    for mapping in prepared.pack.mappings.iter().filter(|mapping| mapping.resource_type == "Group") {
+        if let Some(key) = found.of(Some(&mapping.name)).first() {
+            let members = membership(&prepared.pack, mapping, &prepared.catalog)
+                .map_err(|why| ExportError::NoMembers { mapping: mapping.name.clone(), why })?;
+            return Ok((members, key.clone()));
+        }
+    }
+    Err(ExportError::UnknownGroup)
+}
+
+impl Who<'_> {
+    /// Narrows the rows of one mapping.
+    ///
+    /// # Errors
+    ///
+    /// [`ExportError::PatientsNotApplicable`] when nobody can say whose its rows are.
+    pub(super) fn narrow(&self, mapping: &Mapping, filter: &mut Filter) -> Result<Narrowed, ExportError> {
+        if !self.compartments {
+            return Ok(Narrowed::Yes);
+        }
+        let (column, target) = match compartment(&self.prepared.pack, mapping, &self.prepared.catalog) {
+            Compartment::Self_ { column } => (column, Some(mapping.name.clone())),
+            Compartment::Column { column, mapping } => (column, mapping),
+            Compartment::Outside => return Ok(Narrowed::Outside),
+            Compartment::Unknown => {
+                return Err(ExportError::PatientsNotApplicable {
+                    mapping: mapping.name.clone(),
+                    why: "no column of it holds the key of a patient; name one with `patient:`",
+                });
+            }
+        };
+        if let Some((members, group)) = &self.group {
+            if target.as_deref().is_some_and(|target| target != members.mapping) {
+                // Keys of another Patient mapping may be equal and mean somebody else.
+                filter.conditions.push("false".to_owned());
+            } else {
+                members.narrow(filter, &column, group);
+            }
+        }
+        if let Some(patients) = &self.patients {
+            filter::keys(filter, std::slice::from_ref(&column), patients.of(target.as_deref()));
+        } else if self.group.is_none() {
+            // A row without a patient is in nobody's compartment.
+            filter.conditions.push(format!("q.{} is not null", quote_ident(&column.0)));
+        }
+        Ok(Narrowed::Yes)
+    }
+
+    /// True when a tombstone's owner matters: a tombstone of its own does not say whose it was.
+    pub(super) fn is_restricted(&self) -> bool {
+        self.compartments
+    }
+}

@@ -1,0 +1,228 @@
+//! Kick-off: everything about a request is checked before it is accepted (K-01 to K-22).
+
+use std::collections::BTreeSet;
+
+use actix_web::HttpResponse;
+use actix_web::http::header::{self, HeaderName};
+
+use super::answer::Ask;
+use super::audit::Deed;
+use super::reply::Problem;
+use super::service::is_patient_linked;
+use crate::auth::Access;
+use crate::bulk::accept::{accepts_json, is_json};
+use crate::bulk::kickoff::{Dialect, Intake, KickOff, Known, read};
+use crate::bulk::prefer::Prefer;
+use crate::bulk::{ExportRequest, Level, instant};
+use crate::fhir::outcome::{Issue, IssueType, OperationOutcome, Severity};
+use crate::job::{CheckError, NewJob, SubmitError};
+
+/// Ids of unknown patients that an answer lists (K-50).
+const LISTED: usize = 20;
+
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+
+/// Answers a kick-off.
+pub(super) async fn kick_off(ask: &mut Ask<'_>, level: Level, dialect: Dialect) -> Result<HttpResponse, Problem> {
+    let access = ask.access().await?;
+    let accepted = accept(ask, &access, level.clone(), dialect).await;
+    let details = match &accepted {
+        Ok((new, _)) => described(&new.request),
+        Err(_) => vec![("level", level_name(&level))],
+    };
+    let refused = match accepted {
+        Err(problem) => problem,
+        Ok((new, prefer)) => match ask.service.jobs.submit(&access.client, new).await {
+            Ok(job) => {
+                let id = job.id;
+                let noted = ask.audit(Deed::KickOff, Some(&access.client), Some(id.to_string()), 202, details).await;
+                if let Err(problem) = noted {
+                    // What cannot be recorded is not done.
+                    let _ = ask.service.jobs.delete(id).await;
+                    return Err(problem);
+                }
+                tracing::info!(job = %id, client = access.client, request = ask.id, "export accepted");
+                let mut response = HttpResponse::Accepted();
+                let location = ask.service.options.base_url.at(&format!("/bulk-status/{id}"));
+                response.insert_header((header::CONTENT_LOCATION, location));
+                if let Some(applied) = prefer.applied() {
+                    response.insert_header((PREFERENCE_APPLIED, applied));
+                }
+                return Ok(response.finish());
+            }
+            Err(error) => submit_problem(&error),
+        },
+    };
+    let (status, _) = refused.clone().outcome(&ask.id);
+    ask.audit(Deed::KickOff, Some(&access.client), None, status.as_u16(), details).await?;
+    Err(refused)
+}
+
+/// Everything that can be known before a job is made.
+async fn accept(
+    ask: &mut Ask<'_>,
+    access: &Access,
+    level: Level,
+    dialect: Dialect,
+) -> Result<(NewJob, Prefer), Problem> {
+    if !accepts_json(ask.texts("accept").into_iter()) {
+        return Err(Problem::NotAcceptable);
+    }
+    let prefer = Prefer::read(ask.texts("prefer").into_iter());
+    if ask.service.options.require_prefer && !prefer.respond_async {
+        return Err(Problem::NotAsync);
+    }
+    permit(ask, access, &level)?;
+    let post = ask.request.method() == "POST";
+    let body = if post { ask.body(ask.service.options.max_body).await? } else { actix_web::web::Bytes::new() };
+    let media_type = ask.texts("content-type").into_iter().next().unwrap_or_default();
+    if !body.is_empty() && !is_json(media_type) {
+        return Err(Problem::MediaType("application/fhir+json"));
+    }
+    let query = ask.request.uri().query();
+    let catalogue = &ask.service.catalogue;
+    let mapped = catalogue.names();
+    let intake = Intake {
+        dialect,
+        level: level.clone(),
+        post,
+        query,
+        body: (!body.is_empty()).then_some(&body[..]),
+        lenient: prefer.lenient,
+    };
+    let known = Known {
+        mapped: &mapped,
+        base_url: ask.service.options.base_url.as_str(),
+        compartment: &is_patient_linked,
+        searchable: &|resource_type, code| catalogue.searchable(resource_type, code),
+    };
+    let KickOff { mut request, mut ignored } = read(&intake, &known).map_err(Problem::KickOff)?;
+    within_scopes(&mut request, access)?;
+    check(ask, &mut request, prefer.lenient, &mut ignored).await?;
+    let new = NewJob {
+        request,
+        request_url: request_url(ask, &level, dialect, query),
+        dialect: dialect.operation().to_owned(),
+        separate_status: prefer.separate_status,
+        ignored,
+        max_unfinished: access.max_running.map(|most| most as usize),
+    };
+    Ok((new, prefer))
+}
+
+/// Whether the client may ask at this level (K-15, K-17, K-18).
+fn permit(ask: &Ask<'_>, access: &Access, level: &Level) -> Result<(), Problem> {
+    if let Level::Group(id) = level {
+        if !ask.service.catalogue.has_groups() || !access.groups.allows(id) {
+            return Err(Problem::NoGroup);
+        }
+        if ask.service.options.require_group_scope && !access.scopes.reads("Group") {
+            return Err(Problem::Scope(vec!["Group".to_owned()]));
+        }
+    }
+    if access.groups.reaches(level) { Ok(()) } else { Err(Problem::OnlyGroups) }
+}
+
+/// Refuses named types that the token does not allow, and leaves out unnamed ones (K-15, K-16).
+fn within_scopes(request: &mut ExportRequest, access: &Access) -> Result<(), Problem> {
+    let reads = |name: &str| access.scopes.reads(name);
+    let forbidden: Vec<String> = request.types.iter().filter(|name| !reads(name)).cloned().collect();
+    if request.types_given && !forbidden.is_empty() {
+        return Err(Problem::Scope(forbidden));
+    }
+    request.types.retain(|name| reads(name));
+    if request.types.is_empty() {
+        return Err(Problem::Scope(Vec::new()));
+    }
+    let filtered: BTreeSet<&String> =
+        request.filters.iter().map(|filter| &filter.resource_type).filter(|name| !reads(name)).collect();
+    if filtered.is_empty() { Ok(()) } else { Err(Problem::Scope(filtered.into_iter().cloned().collect())) }
+}
+
+/// Asks the database; a lenient client loses patients that do not exist, and is told (K-50).
+async fn check(
+    ask: &Ask<'_>,
+    request: &mut ExportRequest,
+    lenient: bool,
+    ignored: &mut Vec<OperationOutcome>,
+) -> Result<(), Problem> {
+    let unknown = match ask.service.jobs.check(request).await {
+        Ok(()) => return Ok(()),
+        Err(CheckError::UnknownGroup) => return Err(Problem::NoGroup),
+        Err(CheckError::NotMembers(count)) => {
+            let text = format!("`patient` names patients that are not members of the Group: {count} of them");
+            return Err(Problem::Request(IssueType::BusinessRule, text));
+        }
+        Err(CheckError::NotApplicable(why)) => return Err(Problem::Request(IssueType::NotSupported, why)),
+        Err(CheckError::Unavailable) => return Err(Problem::Unavailable("The source database")),
+        Err(CheckError::UnknownPatients(ids)) => ids,
+        Err(_) => return Err(Problem::Internal),
+    };
+    let listed: Vec<String> = unknown.iter().take(LISTED).map(|id| format!("Patient/{id}")).collect();
+    let more = unknown.len().saturating_sub(LISTED);
+    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let text = format!("`patient` names patients that are not here, or not in the group: {}{rest}", listed.join(", "));
+    let gone: BTreeSet<String> = unknown.into_iter().collect();
+    request.patients.retain(|id| !gone.contains(id));
+    if !lenient || request.patients.is_empty() {
+        return Err(Problem::Request(IssueType::NotFound, text));
+    }
+    let issue = Issue::new(Severity::Warning, IssueType::NotFound);
+    ignored.push(OperationOutcome::new(issue.details(format!("{text}. They were left out"))));
+    match ask.service.jobs.check(request).await {
+        Ok(()) => Ok(()),
+        Err(CheckError::Unavailable) => Err(Problem::Unavailable("The source database")),
+        Err(_) => Err(Problem::Internal),
+    }
+}
+
+/// The kick-off URL in its public form, as the manifest repeats it (M-03).
+fn request_url(ask: &Ask<'_>, level: &Level, dialect: Dialect, query: Option<&str>) -> String {
+    let operation = dialect.operation();
+    let path = match level {
+        Level::System => format!("/${operation}"),
+        Level::Patient => format!("/Patient/${operation}"),
+        Level::Group(id) => format!("/Group/{id}/${operation}"),
+    };
+    let query = query.filter(|query| !query.is_empty()).map(|query| format!("?{query}")).unwrap_or_default();
+    ask.service.options.base_url.at(&path) + &query
+}
+
+/// What the audit trail keeps of a request: how many patients, never which.
+fn described(request: &ExportRequest) -> Vec<(&'static str, String)> {
+    let mut details = vec![("level", level_name(&request.level)), ("types", request.types.join(","))];
+    for (name, value) in [("since", request.since), ("until", request.until)] {
+        details.extend(value.and_then(instant::write).map(|text| (name, text)));
+    }
+    for (name, count) in [("patients", request.patients.len()), ("filters", request.filters.len())] {
+        if count > 0 {
+            details.push((name, count.to_string()));
+        }
+    }
+    details
+}
+
+fn level_name(level: &Level) -> String {
+    match level {
+        Level::System => "system".to_owned(),
+        Level::Patient => "patient".to_owned(),
+        Level::Group(id) => format!("Group/{id}"),
+    }
+}
+
+fn submit_problem(error: &SubmitError) -> Problem {
+    match error {
+        SubmitError::TooManyRunning { .. } => Problem::TooManyExports,
+        SubmitError::QueueFull => Problem::QueueFull,
+        SubmitError::NoSpace => Problem::Unavailable("Space for files of exports"),
+        SubmitError::Draining | SubmitError::Stopped => Problem::Draining,
+        SubmitError::Store(_) => {
+            tracing::error!(error = error as &dyn std::error::Error, "a job could not be recorded");
+            Problem::Unavailable("The job store")
+        }
+        error => {
+            tracing::error!(error = error as &dyn std::error::Error, "a job could not be made");
+            Problem::Internal
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Polling and deleting (S-01 to S-20, D-01 to D-05).
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderName, HttpDate};
+use actix_web::{HttpResponse, HttpResponseBuilder};
+
+use super::answer::Ask;
+use super::audit::Deed;
+use super::reply::{FHIR_JSON, Problem};
+use crate::auth::{Access, capability};
+use crate::bulk::Progress;
+use crate::bulk::kickoff::Dialect;
+use crate::bulk::manifest::{Form, Manifest};
+use crate::job::{Job, JobId, State};
+
+/// What `Retry-After` grows to (S-03).
+const LONGEST_PAUSE: i64 = 30;
+
+const X_PROGRESS: HeaderName = HeaderName::from_static("x-progress");
+const X_EXPORT_STATUS: HeaderName = HeaderName::from_static("x-export-status");
+
+/// The job that a client may see; nobody learns of others (S-12, S-18).
+pub(super) fn visible(ask: &Ask<'_>, access: &Access, id: &str) -> Result<Arc<Job>, Problem> {
+    let id: JobId = id.parse().map_err(|_not_an_id| Problem::NoJob)?;
+    let job = ask.service.jobs.get(id).ok_or(Problem::NoJob)?;
+    if job.client == access.client || access.admin { Ok(job) } else { Err(Problem::NoJob) }
+}
+
+/// Whether the token allows what the job holds (S-11).
+fn covered(access: &Access, job: &Job) -> Result<(), Problem> {
+    let lacking: Vec<String> = job.request.types.iter().filter(|name| !access.scopes.reads(name)).cloned().collect();
+    if lacking.is_empty() { Ok(()) } else { Err(Problem::Scope(lacking)) }
+}
+
+/// Answers a poll.
+pub(super) async fn status(ask: &Ask<'_>, id: &str) -> Result<HttpResponse, Problem> {
+    let access = ask.access().await?;
+    let job = visible(ask, &access, id)?;
+    covered(&access, &job)?;
+    let service = ask.service;
+    service.polls.take(id, service.clock.now_micros()).map_err(Problem::Polls)?;
+    let hold = if ask.is_head() || service.is_draining() { Duration::ZERO } else { service.options.status_hold };
+    let job = if job.ended() { job } else { service.jobs.wait(job.id, hold).await.ok_or(Problem::NoJob)? };
+    match &job.state {
+        State::Accepted | State::InProgress => Ok(under_way(ask, &job)),
+        State::Completed { manifest, .. } => completed(ask, &access, &job, manifest).await,
+        State::Failed(failed) => {
+            let problem = Problem::Export(failed.clone());
+            if !job.separate_status {
+                return Err(problem);
+            }
+            let (status, outcome) = problem.outcome(&ask.id);
+            let mut response = said(&job, status);
+            response.insert_header((header::CONTENT_TYPE, FHIR_JSON));
+            Ok(response.body(outcome.to_json()))
+        }
+    }
+}
+
+/// An answer about a job whose status is this (S-10).
+fn said(job: &Job, status: StatusCode) -> HttpResponseBuilder {
+    if !job.separate_status {
+        return HttpResponse::build(status);
+    }
+    let mut response = HttpResponse::Ok();
+    let reason = status.canonical_reason().unwrap_or_default();
+    response.insert_header((X_EXPORT_STATUS, format!("{} {reason}", status.as_u16())));
+    response
+}
+
+fn under_way(ask: &Ask<'_>, job: &Job) -> HttpResponse {
+    let progress = ask.service.jobs.progress(job.id).unwrap_or_default();
+    let age = ask.service.clock.now_micros().saturating_sub(job.created_at) / 1_000_000;
+    let mut response = said(job, StatusCode::ACCEPTED);
+    response.insert_header((X_PROGRESS, told(&job.state, &progress)));
+    response.insert_header((header::RETRY_AFTER, pause(age)));
+    response.finish()
+}
+
+/// Seconds until the next poll: 1 at first, more as the job grows old (S-03).
+fn pause(age: i64) -> i64 {
+    (age / 10).clamp(1, LONGEST_PAUSE)
+}
+
+/// `45% Observation 120000 rows`: a percentage first, since clients read it (S-02, T-42). It follows the rows that were
+/// read and what the database's statistics expect; 100 is said by the manifest alone.
+fn told(state: &State, progress: &Progress) -> String {
+    if matches!(state, State::Accepted) {
+        return "0% waiting for its turn".to_owned();
+    }
+    let (mut read, mut expected) = (0_u128, 0_u128);
+    for one in &progress.types {
+        let rows = u128::from(one.rows);
+        let estimate = if one.done { rows } else { one.estimate_rows.map_or(rows, u128::from).max(rows) };
+        read += rows;
+        expected += estimate;
+    }
+    let percent = (read * 100).checked_div(expected).unwrap_or(0).min(99);
+    let now = progress.types.iter().find(|one| !one.done && one.rows > 0);
+    match now.or_else(|| progress.types.iter().rev().find(|one| one.done)) {
+        Some(one) => format!("{percent}% {} {} rows", one.name, one.rows),
+        None => format!("{percent}% starting"),
+    }
+}
+
+async fn completed(ask: &Ask<'_>, access: &Access, job: &Job, manifest: &Manifest) -> Result<HttpResponse, Problem> {
+    let service = ask.service;
+    let base = match service.options.signed_files.filter(|_| service.authority.protects()) {
+        None => format!("/bulk-files/{}", job.id),
+        Some(lifetime) => {
+            let expires = service.clock.now_seconds().saturating_add(lifetime.as_secs() as i64);
+            let segment = capability::sign(&service.key, &job.id.to_string(), expires);
+            format!("/bulk-files/{segment}/{}", job.id)
+        }
+    };
+    let dialect = if job.dialect == Dialect::V4.operation() { Dialect::V4 } else { Dialect::Compatible };
+    let file_base = service.options.base_url.at(&base);
+    let form = Form { dialect, file_base: &file_base, requires_access_token: service.files_need_token() };
+    let body = manifest.to_json(&form).map_err(|error| {
+        tracing::error!(job = %job.id, %error, "a manifest could not be written");
+        Problem::Internal
+    })?;
+    let details = vec![("files", job.files().count().to_string())];
+    ask.audit(Deed::Manifest, Some(&access.client), Some(job.id.to_string()), 200, details).await?;
+    let mut response = said(job, StatusCode::OK);
+    if let Some(at) = job.expires_at {
+        let at = SystemTime::UNIX_EPOCH + Duration::from_micros(at.max(0) as u64);
+        response.insert_header((header::EXPIRES, HttpDate::from(at)));
+    }
+    response.insert_header((header::CACHE_CONTROL, "private, no-store"));
+    Ok(response.insert_header((header::CONTENT_TYPE, "application/json")).body(body))
+}
+
+/// Answers a `DELETE`: a scope that covers the job is not asked for, only whose it is (T-38).
+pub(super) async fn delete(ask: &Ask<'_>, id: &str) -> Result<HttpResponse, Problem> {
+    let access = ask.access().await?;
+    let job = visible(ask, &access, id)?;
+    match ask.service.jobs.delete(job.id).await {
+        Ok(true) => {}
+        Ok(false) => return Err(Problem::NoJob),
+        Err(error) => {
+            tracing::error!(job = %job.id, error = &error as &dyn std::error::Error, "a job could not be deleted");
+            return Err(Problem::Unavailable("The job store"));
+        }
+    }
+    tracing::info!(job = %job.id, client = access.client, request = ask.id, "export deleted");
+    let details = vec![("ended", job.ended().to_string())];
+    // It is gone, recorded or not; the log says when the trail is broken.
+    let _ = ask.audit(Deed::Delete, Some(&access.client), Some(job.id.to_string()), 202, details).await;
+    Ok(HttpResponse::Accepted().finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bulk::TypeProgress;
+
+    fn one(name: &str, rows: u64, estimate_rows: Option<u64>, done: bool) -> TypeProgress {
+        TypeProgress { name: name.to_owned(), rows, bytes: 0, estimate_rows, done }
+    }
+
+    // S-02 T-42
+    #[test]
+    fn progress_begins_with_a_percentage() {
+        let run = State::InProgress;
+        let told = |types: Vec<TypeProgress>| told(&run, &Progress { types });
+        assert_eq!(super::told(&State::Accepted, &Progress::default()), "0% waiting for its turn");
+        assert_eq!(told(Vec::new()), "0% starting");
+        let patients = one("Patient", 10, Some(10), true);
+        let half = vec![patients.clone(), one("Observation", 35, Some(90), false)];
+        assert_eq!(told(half), "45% Observation 35 rows");
+        let wrong_estimate = vec![patients.clone(), one("Observation", 500, Some(90), false)];
+        assert_eq!(told(wrong_estimate), "99% Observation 500 rows");
+        assert_eq!(told(vec![one("Patient", 10, Some(1000), true)]), "99% Patient 10 rows", "only the end is 100");
+        assert_eq!(told(vec![one("Patient", 0, None, false)]), "0% starting");
+        let long = one(&"X".repeat(64), u64::MAX, Some(u64::MAX), false);
+        assert!(told(vec![long.clone(), long]).len() < 100);
+    }
+
+    // S-03 T-03 T-22
+    #[test]
+    fn pauses_grow() {
+        assert_eq!([0, 9, 20, 299, 100_000].map(pause), [1, 1, 2, 29, 30]);
+        assert_eq!(pause(-5), 1);
+    }
+}

@@ -1,0 +1,148 @@
+//! What runs an export: the live database in service, something that obeys in tests.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::record::Job;
+use crate::bulk::{ExportRequest, Manifest};
+use crate::export::{self, Counting, ExportError, ExportOptions, Prepared, export};
+use crate::sink::LocalSink;
+use crate::source::Source;
+
+/// Runs exports. Its calls block; each is made on a thread of its own.
+pub trait Engine: Send + Sync + 'static {
+    /// Runs a job's export into `directory`, which is made, or emptied of what a run that died left there.
+    ///
+    /// It ends within two seconds after `cancel` (D-04). When it fails, what it wrote may be removed.
+    ///
+    /// # Errors
+    ///
+    /// [`ExportError::Cancelled`] when it was stopped, else the first thing that went wrong.
+    fn export(
+        &self,
+        job: &Job,
+        directory: &Path,
+        progress: &Counting,
+        cancel: &CancellationToken,
+    ) -> Result<Made, ExportError>;
+
+    /// What only the database knows about a request, before it is accepted (K-22): that the group and the patients
+    /// exist. It counts nothing.
+    ///
+    /// # Errors
+    ///
+    /// Why the request cannot be accepted.
+    fn check(&self, request: &ExportRequest) -> Result<(), CheckError>;
+
+    /// Group resources as JSON (G-01, G-02): the one with this id and its members, none when there is no such group;
+    /// or all, without their members.
+    ///
+    /// # Errors
+    ///
+    /// Why they cannot be read.
+    fn groups(&self, id: Option<&str>) -> Result<Vec<Vec<u8>>, CheckError>;
+}
+
+/// What an export made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Made {
+    /// As written into the directory, with relative file names.
+    pub manifest: Manifest,
+    /// Rows that could not become resources.
+    pub rejected: u64,
+}
+
+/// Why a request cannot be accepted, or groups not be read. No variant repeats a word of the database.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckError {
+    /// No such group.
+    #[error("no such group")]
+    UnknownGroup,
+    /// No such patients; by the ids that were given.
+    #[error("{} of the patients asked for do not exist", .0.len())]
+    UnknownPatients(Vec<String>),
+    /// Patients that are not in the group; how many.
+    #[error("{0} of the patients asked for are not members of the group")]
+    NotMembers(usize),
+    /// The mapping cannot restrict a type as it is asked for.
+    #[error("{0}")]
+    NotApplicable(String),
+    /// The database cannot be asked now.
+    #[error("the source database cannot be reached now")]
+    Unavailable,
+    /// The database could be asked and did not answer.
+    #[error("the request could not be checked against the source database")]
+    Failed,
+}
+
+impl From<ExportError> for CheckError {
+    fn from(error: ExportError) -> Self {
+        match error {
+            ExportError::UnknownPatients(ids) => Self::UnknownPatients(ids),
+            ExportError::NotMembers(count) => Self::NotMembers(count),
+            ExportError::UnknownGroup => Self::UnknownGroup,
+            ExportError::PatientsNotApplicable { .. } | ExportError::NoMembers { .. } | ExportError::Search(_) => {
+                Self::NotApplicable(error.to_string())
+            }
+            error if error.transient() => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "the source database could not be asked");
+                Self::Unavailable
+            }
+            error => {
+                tracing::error!(error = &error as &dyn std::error::Error, "the source database could not be asked");
+                Self::Failed
+            }
+        }
+    }
+}
+
+/// The database and the pack in service.
+pub struct LiveEngine {
+    source: Source,
+    prepared: Arc<Prepared>,
+    options: ExportOptions,
+}
+
+impl LiveEngine {
+    /// Exports from `source` by `prepared`. Of `options`, what belongs to one request is set anew for each job.
+    pub fn new(source: Source, prepared: Arc<Prepared>, options: ExportOptions) -> Self {
+        Self { source, prepared, options }
+    }
+}
+
+impl Engine for LiveEngine {
+    fn export(
+        &self,
+        job: &Job,
+        directory: &Path,
+        progress: &Counting,
+        cancel: &CancellationToken,
+    ) -> Result<Made, ExportError> {
+        let runtime = runtime()?;
+        let options = ExportOptions {
+            // File names stay relative: whoever answers knows under which address they are found.
+            base_url: String::new(),
+            request_url: job.request_url.clone(),
+            notices: job.ignored.clone(),
+            ..self.options.clone()
+        };
+        let sink = LocalSink::open(directory)?;
+        let done = export(&runtime, &self.source, &self.prepared, &job.request, &options, &sink, progress, cancel)?;
+        Ok(Made { rejected: done.report.rejected(), manifest: done.manifest })
+    }
+
+    fn check(&self, request: &ExportRequest) -> Result<(), CheckError> {
+        Ok(runtime()?.block_on(export::check(&self.source, &self.prepared, request))?)
+    }
+
+    fn groups(&self, id: Option<&str>) -> Result<Vec<Vec<u8>>, CheckError> {
+        Ok(runtime()?.block_on(export::groups(&self.source, &self.prepared, id))?)
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, ExportError> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ExportError::Runtime)
+}

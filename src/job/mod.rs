@@ -1,0 +1,38 @@
+//! An export's life over time: accepted, run, kept, expired. It survives the process.
+//!
+//! A job is what its record in the store says. A change is written there first and then shown, so that nobody has ever
+//! seen what the next start does not know. What a record does not call completed has no files: a start removes the
+//! directory and runs the export again, under a new snapshot.
+//!
+//! This room knows no HTTP: who may see a job is decided by whoever asks for it.
+
+mod clock;
+mod config;
+#[cfg(test)]
+mod contract;
+mod engine;
+mod failure;
+mod files;
+mod id;
+mod jobs;
+mod keeper;
+mod queue;
+mod record;
+mod recover;
+mod retention;
+mod store;
+mod table;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use clock::{Clock, SystemClock};
+pub use config::{Event, JobsConfig, Listener, StartError, SubmitError};
+pub use engine::{CheckError, Engine, LiveEngine, Made};
+pub use files::{Lease, OpenError, OpenFile};
+pub use id::{JobId, NotAJobId};
+pub use jobs::{Drained, Jobs};
+pub use record::{FORMAT, Failed, Job, NewJob, State};
+pub use store::{JobStore, RedbStore, StoreError, open_state};
+pub use table::{Numbers, Totals};

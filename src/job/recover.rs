@@ -1,0 +1,67 @@
+//! What a start finds: every job that had been accepted is finished, tried again, or honestly failed (S-20).
+//!
+//! A job that was running is run anew, even when its export had been whole and only the record was missing: nobody has
+//! seen those files, so nothing is repeated and nothing lost, and there is one rule in the place of two. The price, an
+//! export made twice, is paid only for a crash within the milliseconds between the two writes.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::config::{JobsConfig, StartError};
+use super::files::Directories;
+use super::keeper::Keeper;
+use super::record::{Failed, Job, State};
+use super::store::{JobStore, StoreError};
+use super::table::{Entry, Table};
+use super::{Clock, JobId};
+
+impl Keeper {
+    /// Reads what is there and puts it in order.
+    pub(super) fn open(
+        config: JobsConfig,
+        store: Arc<dyn JobStore>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StartError> {
+        let unusable = |source| StartError::Directory { path: config.directory.clone(), source };
+        let directories = Directories::open(&config.directory).map_err(unusable)?;
+        let mut jobs = Vec::new();
+        for job in store.all()? {
+            jobs.extend(settled(job, &config, &*store, clock.now())?);
+        }
+        // What was not completed is run again, into an empty directory.
+        let completed = |job: &&Job| matches!(job.state, State::Completed { .. });
+        let whole: HashSet<JobId> = jobs.iter().filter(completed).map(|job| job.id).collect();
+        directories.keep_only(&whole).map_err(unusable)?;
+
+        jobs.sort_by_key(|job| (job.created_at, job.id));
+        let mut table = Table::default();
+        for job in jobs {
+            if matches!(job.state, State::Accepted) {
+                table.queue.push(&job.client, job.id);
+            }
+            table.entries.insert(job.id, Entry::new(job));
+        }
+        Ok(Self::new(config, store, clock, directories, table))
+    }
+}
+
+/// A job as it goes on after the process that kept it has ended; `None` when its time is over.
+fn settled(job: Job, config: &JobsConfig, store: &dyn JobStore, now: i64) -> Result<Option<Job>, StoreError> {
+    if job.expires_at.is_some_and(|at| at <= now) {
+        store.remove(job.id)?;
+        return Ok(None);
+    }
+    if !matches!(job.state, State::InProgress) {
+        return Ok(Some(job));
+    }
+    let (id, attempts) = (job.id, job.attempts);
+    let job = if attempts < config.max_attempts {
+        tracing::warn!(job = %id, attempts, "an export was interrupted; it runs again");
+        job.put_back(true)
+    } else {
+        tracing::error!(job = %id, attempts, "an export was interrupted too often; it has failed");
+        job.end(State::Failed(Failed::interrupted(attempts)), now, config.kept_for.as_micros() as i64)
+    };
+    store.put(&job)?;
+    Ok(Some(job))
+}
