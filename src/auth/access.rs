@@ -102,7 +102,7 @@ pub const INSUFFICIENT_SCOPE: &str = "Bearer error=\"insufficient_scope\"";
 mod tests {
     use super::*;
 
-    /// K-15, K-17: an export of everything is not a way around a restriction to Groups.
+    /// An export of everything is not a way around a restriction to Groups.
     #[test]
     fn groups_bound_every_level() {
         let only = GroupAccess::Only(BTreeSet::from(["a".to_owned()]));
@@ -122,7 +122,7 @@ mod tests {
         }
     }
 
-    /// clients ask for a new token on 401 only.
+    /// Clients ask for a new token on 401 only.
     #[test]
     fn refusals_say_how_to_go_on() {
         for (refused, status, code) in [

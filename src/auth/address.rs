@@ -13,10 +13,10 @@ pub enum UrlError {
     #[error("is not an https URL without user and password")]
     Form,
     /// Keys must come over TLS.
-    #[error("is not https; plain http is for this machine only, when its host is listed in allow-inner-hosts")]
+    #[error("is not https; plain http is for this machine only, when its host is listed in inner-hosts")]
     NotHttps,
     /// An address inside.
-    #[error("leads to an address that is not public; list its host in allow-inner-hosts if that is wanted")]
+    #[error("leads to an address that is not public; list its host in inner-hosts if that is wanted")]
     Inner,
 }
 
@@ -31,6 +31,14 @@ pub(super) fn read(text: &str) -> Result<Url, UrlError> {
         "http" if is_this_machine(&host(&url)) => Ok(url),
         _ => Err(UrlError::NotHttps),
     }
+}
+
+/// Whether clients could call this URL.
+pub(super) fn is_web(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| {
+        let bare = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
+        ["https", "http"].contains(&url.scheme()) && bare
+    })
 }
 
 /// Whether this URL may be called. Names are checked again when they are resolved.

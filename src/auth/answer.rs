@@ -7,6 +7,8 @@ use serde::Serialize;
 /// `Debug` does not show the token.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TokenResponse {
+    /// Whose it is; for the audit trail, not part of the answer.
+    pub client: String,
     /// The access token.
     pub access_token: String,
     /// Seconds until it expires.
@@ -25,15 +27,19 @@ impl TokenResponse {
             expires_in: u32,
             scope: &'a str,
         }
-        let Self { access_token, expires_in, scope } = self;
+        let Self { client: _, access_token, expires_in, scope } = self;
         json(&Wire { access_token, token_type: "bearer", expires_in: *expires_in, scope })
     }
 }
 
 impl std::fmt::Debug for TokenResponse {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { access_token: _, expires_in, scope } = self;
-        f.debug_struct("TokenResponse").field("expires_in", expires_in).field("scope", scope).finish_non_exhaustive()
+        let Self { client, access_token: _, expires_in, scope } = self;
+        f.debug_struct("TokenResponse")
+            .field("client", client)
+            .field("expires_in", expires_in)
+            .field("scope", scope)
+            .finish_non_exhaustive()
     }
 }
 
@@ -122,11 +128,16 @@ mod tests {
 
     use super::*;
 
-    /// A-22, A-24: what is in the answer, and that nothing else is.
+    /// A-24: what is in the answer, and that nothing else is.
     #[test]
     fn a_grant_has_the_members_clients_read() {
-        let response =
-            TokenResponse { access_token: "a.b.c".to_owned(), expires_in: 300, scope: "system/*.rs".to_owned() };
+        let client = "app".to_owned();
+        let response = TokenResponse {
+            client,
+            access_token: "a.b.c".to_owned(),
+            expires_in: 300,
+            scope: "system/*.rs".to_owned(),
+        };
         let body: Value = serde_json::from_slice(&response.to_json()).unwrap();
         assert_eq!(
             body,

@@ -65,7 +65,7 @@ impl Fetcher {
     }
 
     fn within(timeout: Duration, inner: BTreeSet<String>) -> Result<Self, FetchError> {
-        let inner = Arc::new(inner);
+        let inner = Arc::new(inner.into_iter().map(|host| host.to_ascii_lowercase()).collect::<BTreeSet<_>>());
         let allowed = Arc::clone(&inner);
         let http = Client::builder()
             .tls_backend_preconfigured(tls()?)
@@ -214,7 +214,7 @@ mod tests {
         }
     }
 
-    /// a certificate nobody has vouched for is no TLS. What is told holds no part of the URL.
+    /// A certificate nobody has vouched for is no TLS. What is told holds no part of the URL.
     #[tokio::test]
     async fn an_answer_without_tls_is_none() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

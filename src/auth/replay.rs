@@ -162,7 +162,7 @@ mod tests {
         });
     }
 
-    /// A-15, T-41: also after the server was started again.
+    /// also after the server was started again.
     #[test]
     fn a_restart_forgets_nothing() {
         let dir = tempfile::tempdir().unwrap();

@@ -261,7 +261,7 @@ mod tests {
         assert!(Scopes::everything().reads("Binary"));
     }
 
-    /// T-19, T-38: the intersection, in the words of the request.
+    /// T-19: the intersection, in the words of the request.
     #[test]
     fn what_is_granted_is_in_both() {
         let types = ["Patient", "Observation", "Condition", "Group"].map(str::to_owned).into();

@@ -39,8 +39,11 @@ impl SmartSettings {
     }
 
     pub(super) fn check(&self) -> Result<(), SetupError> {
+        // Whether plain http may be used at all is decided with the base URL.
         for url in std::iter::once(&self.token_url).chain(&self.other_audiences) {
-            address::read(url).or(Err(SetupError::TokenUrl))?;
+            if !address::is_web(url) {
+                return Err(SetupError::TokenUrl);
+            }
         }
         if !(30..=3600).contains(&self.lifetime()) {
             return Err(SetupError::Lifetime(self.token_lifetime));
@@ -99,7 +102,7 @@ fn extra(members: &Map<String, Value>) -> Result<(), SetupError> {
 /// How key sets are fetched.
 #[derive(Debug, Clone, Default)]
 pub struct FetchSettings {
-    /// Hosts that may have an inner address, in lower case. Plain http is allowed for those that are this machine.
+    /// Hosts that may have an inner address. Plain http is allowed for those that are this machine.
     pub allow_inner_hosts: BTreeSet<String>,
 }
 
@@ -126,7 +129,7 @@ pub enum SetupError {
     #[error("without authorization the server listens on this machine only: {0} is reachable by others")]
     OpenToNetwork(IpAddr),
     /// Not an absolute http(s) URL.
-    #[error("the token URL and further audiences must be absolute https URLs, or http on this machine")]
+    #[error("the token URL and further audiences must be absolute https URLs")]
     TokenUrl,
     ///
     #[error("an access token lives 30 to 3600 seconds, not {0}")]

@@ -185,7 +185,7 @@ impl TokenEndpoint {
             .ok_or_else(|| TokenError::new(Kind::Unavailable, "the token cannot be signed"))?;
         let (kid, jti) = (unproven.kid.as_deref().map(shown), shown(&proven.jti));
         tracing::info!(client = client.id, ?kid, ?jti, scope = %granted, "token granted");
-        Ok(TokenResponse { access_token, expires_in, scope: granted.to_string() })
+        Ok(TokenResponse { client: client.id.clone(), access_token, expires_in, scope: granted.to_string() })
     }
 }
 

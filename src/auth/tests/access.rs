@@ -19,7 +19,7 @@ async fn token(bench: &Bench, client: &str, scope: &str) -> String {
     bench.post(&assertion, scope).await.unwrap().access_token
 }
 
-/// A-26: 401 for each, so that clients ask for a new token.
+/// 401 for each, so that clients ask for a new token.
 #[tokio::test]
 async fn what_is_no_token_is_refused() {
     let bench = Bench::new(&app(&es()));
@@ -63,7 +63,7 @@ async fn what_is_no_token_is_refused() {
     }
 }
 
-/// A-23, A-26: to the second, and 401 for what was good once.
+/// A-23: to the second, and 401 for what was good once.
 #[tokio::test]
 async fn a_token_expires() {
     let bench = Bench::new(&app(&es()));
@@ -74,7 +74,7 @@ async fn a_token_expires() {
     assert_eq!(bench.bearer(&good).await, Err(Refused::Expired));
 }
 
-/// A-27: what is in a token, and that another server's are worth nothing.
+/// What is in a token, and that another server's are worth nothing.
 #[tokio::test]
 async fn a_token_says_no_more_than_it_must() {
     let bench = Bench::new(&app(&es()));
@@ -85,7 +85,7 @@ async fn a_token_says_no_more_than_it_must() {
     assert_eq!(Bench::new(&app(&es())).bearer(&good).await, Err(Refused::Invalid), "a server with another key");
 }
 
-/// K-15, A-27: what counts is what the client is registered for when it asks.
+/// What counts is what the client is registered for when it asks.
 #[tokio::test]
 async fn a_registration_that_changes_changes_access_at_once() {
     let pair = es();
@@ -111,7 +111,7 @@ async fn a_registration_that_changes_changes_access_at_once() {
     assert!(bench.says(&assertion).await.starts_with("401 invalid_client"));
 }
 
-/// S-12, K-17, A-32: what the registry says of each client reaches the request.
+/// What the registry says of each client reaches the request.
 #[tokio::test]
 async fn clients_differ() {
     let keys = json!({"keys": [es().public("k")]});
@@ -158,7 +158,7 @@ async fn an_open_server_stays_at_home() {
     assert_eq!(authority.token(&form("a.b.c", "system/*.rs"), FORM, PEER).await.unwrap_err().status(), 400);
 }
 
-/// A-02, A-03, C-08.
+/// A-03.
 #[test]
 fn discovery_names_the_token_endpoint() {
     let bench = Bench::new(&app(&es()));
@@ -168,7 +168,7 @@ fn discovery_names_the_token_endpoint() {
     assert!(bench.authority.protects());
 }
 
-/// A-23, A-30, A-03: settings that cannot be meant.
+/// A-03, A-23: settings that cannot be meant.
 #[test]
 fn settings_are_checked_before_the_start() {
     let with = |change: fn(&mut SmartSettings)| {
@@ -179,7 +179,9 @@ fn settings_are_checked_before_the_start() {
     assert!(with(|_| {}).is_ok());
     assert!(with(|s| s.token_url = "http://localhost:8080/auth/token".to_owned()).is_ok());
     for (name, checked) in [
-        ("http", with(|s| s.token_url = "http://bulk.example.org/auth/token".to_owned())),
+        ("empty", with(|s| s.token_url.clear())),
+        ("user", with(|s| s.token_url = "https://me@bulk.example.org/auth/token".to_owned())),
+        ("scheme", with(|s| s.token_url = "ftp://bulk.example.org/auth/token".to_owned())),
         ("relative", with(|s| s.token_url = "/auth/token".to_owned())),
         ("audience", with(|s| s.other_audiences.push("bulk.example.org".to_owned()))),
         ("short", with(|s| s.token_lifetime = 29)),

@@ -49,7 +49,7 @@ async fn other_algorithms_are_off_by_default() {
     }
 }
 
-/// T-07, T-41: each claim on its own.
+/// T-07: each claim on its own.
 #[tokio::test]
 async fn every_claim_is_checked() {
     let pair = Pair::of(Algorithm::ES384);

@@ -39,6 +39,7 @@ async fn access(authority: &Authority, token: &str) -> Result<Access, Refused> {
     authority.access(Some(&format!("Bearer {token}"))).await
 }
 
+/// the part of another server.
 #[tokio::test]
 async fn every_claim_of_a_foreign_token_is_checked() {
     let pair = Pair::of(Algorithm::RS256);
@@ -116,7 +117,7 @@ async fn headers_and_signatures_of_foreign_tokens_are_checked() {
     assert_eq!(authority.access(None).await, Err(Refused::Missing));
 }
 
-/// K-15: scopes in all the forms servers send, and never more than there is.
+/// Scopes in all the forms servers send, and never more than there is.
 #[tokio::test]
 async fn scopes_of_foreign_tokens_are_read() {
     let pair = Pair::of(Algorithm::ES256);
@@ -140,7 +141,7 @@ async fn scopes_of_foreign_tokens_are_read() {
     }
 }
 
-/// K-15, K-17, A-27: a registry bounds what the other server grants.
+/// A registry bounds what the other server grants.
 #[tokio::test]
 async fn registered_clients_of_another_server_are_bounded() {
     let pair = Pair::of(Algorithm::ES256);

@@ -123,7 +123,7 @@ async fn failures_are_remembered_for_a_while() {
     assert_eq!(bench.says(&at(&bench, &es(), "k")).await, UNREADABLE, "and now it is over");
 }
 
-/// reading the registry again makes us look again.
+/// Reading the registry again makes us look again.
 #[tokio::test]
 async fn a_reload_fetches_anew() {
     let server = KeyServer::start(http("404 Not Found", "", ""));
@@ -134,7 +134,7 @@ async fn a_reload_fetches_anew() {
     assert_eq!(bench.says(&assertion(&es(), "k")).await, "ok");
 }
 
-/// what is not a set of public keys within the limits.
+/// what is not a set of public keys within the limits.
 #[tokio::test]
 async fn bad_sets_open_nothing() {
     let mut private = es().public("k");

@@ -14,7 +14,7 @@ fn sample(label: &str) -> &'static str {
     rest.split_once("```").unwrap().0
 }
 
-/// A-06: the page shows a file that works, with keys of both kinds.
+/// The page shows a file that works, with keys of both kinds.
 #[test]
 fn the_documented_file_is_read() {
     let clients = registry::parse(sample("clients")).unwrap();
@@ -60,7 +60,7 @@ fn mistakes_are_told_with_line_and_remedy() {
         (client(complete), "2: client has no keys: write jwks_uri with the https URL of its JWKS, or jwks"),
         (
             client(&format!("  jwks_uri: http://a.example/\n{complete}")),
-            "3: jwks_uri is not https; plain http is for this machine only, when its host is listed in allow-inner-hosts",
+            "3: jwks_uri is not https; plain http is for this machine only, when its host is listed in inner-hosts",
         ),
         (
             client(&format!("  jwks_uri: a.json\n{complete}")),
