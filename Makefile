@@ -3,7 +3,7 @@
 CARGO ?= cargo
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-clients lint soak bench fhir-tables docs clean
+.PHONY: help demo test test-clients lint lint-docker soak bench fhir-tables docs clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 16
@@ -27,6 +27,10 @@ lint: ## Check form, lints, documentation, licences and sources
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
 	$(CARGO) deny --locked check bans licenses sources
+
+lint-docker: ## Lint the container files, where hadolint is installed
+	@command -v hadolint >/dev/null || { echo "hadolint is not installed"; exit 1; }
+	hadolint docker/Dockerfile
 
 soak: ## Run the long tests
 	@scripts/postgres.sh >/dev/null

@@ -97,7 +97,7 @@ async fn accept(
         searchable: &|resource_type, code| catalogue.searchable(resource_type, code),
     };
     let KickOff { mut request, mut ignored } = read(&intake, &known).map_err(Problem::KickOff)?;
-    within_scopes(&mut request, access)?;
+    ignored.extend(within_scopes(&mut request, access)?);
     check(ask, &mut request, prefer.lenient, &mut ignored).await?;
     let new = NewJob {
         request,
@@ -123,8 +123,9 @@ fn permit(ask: &Ask<'_>, access: &Access, level: &Level) -> Result<(), Problem> 
     if access.groups.reaches(level) { Ok(()) } else { Err(Problem::OnlyGroups) }
 }
 
-/// Refuses named types that the token does not allow, and leaves out unnamed ones (K-15, K-16).
-fn within_scopes(request: &mut ExportRequest, access: &Access) -> Result<(), Problem> {
+/// Refuses named types that the token does not allow, and leaves out unnamed ones (K-15, K-16); the message file tells
+/// which.
+fn within_scopes(request: &mut ExportRequest, access: &Access) -> Result<Option<OperationOutcome>, Problem> {
     let reads = |name: &str| access.scopes.reads(name);
     let forbidden: Vec<String> = request.types.iter().filter(|name| !reads(name)).cloned().collect();
     if request.types_given && !forbidden.is_empty() {
@@ -136,7 +137,14 @@ fn within_scopes(request: &mut ExportRequest, access: &Access) -> Result<(), Pro
     }
     let filtered: BTreeSet<&String> =
         request.filters.iter().map(|filter| &filter.resource_type).filter(|name| !reads(name)).collect();
-    if filtered.is_empty() { Ok(()) } else { Err(Problem::Scope(filtered.into_iter().cloned().collect())) }
+    if !filtered.is_empty() {
+        return Err(Problem::Scope(filtered.into_iter().cloned().collect()));
+    }
+    let told = (!forbidden.is_empty()).then(|| {
+        let text = format!("Left out, because the access token does not allow them: {}", forbidden.join(", "));
+        OperationOutcome::new(Issue::new(Severity::Information, IssueType::Suppressed).details(text))
+    });
+    Ok(told)
 }
 
 /// Asks the database; a lenient client loses patients that do not exist, and is told (K-50).

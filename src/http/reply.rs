@@ -311,7 +311,7 @@ mod tests {
         all
     }
 
-    // K-13 O-01 O-02
+    // K-13 O-01 O-02 T-14
     #[test]
     fn every_problem_is_an_outcome_that_reads_alone() {
         for problem in all() {

@@ -112,6 +112,45 @@ async fn more_than_may_run_are_refused_and_finished_ones_do_not_count() {
     server.manifest(&waiting);
 }
 
+// S-05 S-07 T-30
+#[tokio::test]
+async fn a_failed_job_says_so_at_every_poll() {
+    let held = Held::new().await;
+    let server = held.serve(&[]);
+    held.admin.batch_execute("alter table t rename to gone").await.unwrap();
+    let plain = server.kick_off("/$export");
+    let separate = server.get_with("/$export", &[("Prefer", "separate-export-status")]).accepted();
+    let failed = server.ended(&plain, &[]);
+    assert_eq!(failed.status, 500, "{}", failed.text());
+    failed.issue();
+    for word in ["gone", "relation", "table t", "42P01"] {
+        assert!(!failed.text().contains(word), "{}", failed.text());
+    }
+    assert_eq!(server.get(&plain).body, failed.body);
+    let told = server.ended(&separate, &[]);
+    assert_eq!((told.status, told.header("x-export-status")), (200, Some("500 Internal Server Error")));
+    assert_eq!(told.header("content-type"), Some("application/fhir+json"));
+    assert_eq!(told.json()["resourceType"], "OperationOutcome");
+    let home = server.home.path();
+    assert_eq!(directories(home), 0);
+    assert_eq!((server.delete(&plain).status, server.get(&plain).status), (202, 404));
+}
+
+// R-01 R-02
+#[tokio::test]
+async fn a_full_queue_is_busy_for_everybody() {
+    let held = Held::new().await;
+    let server = held.serve(&["--max-running-jobs", "1", "--max-queued-jobs", "1", "--max-running-per-client", "9"]);
+    held.lock().await;
+    server.kick_off("/$export");
+    eventually("it runs", || async { held.sessions().await > 0 }).await;
+    server.kick_off("/$export");
+    let refused = server.get("/$export");
+    assert_eq!((refused.status, refused.issue().as_str()), (503, "transient"));
+    assert!(refused.header("retry-after").unwrap().parse::<u32>().unwrap() > 0);
+    held.unlock().await;
+}
+
 // D-01 D-04
 #[tokio::test]
 async fn deleting_a_running_job_frees_the_database() {

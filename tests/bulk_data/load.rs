@@ -46,7 +46,7 @@ async fn crowd(clients: usize, exports: usize) -> Duration {
     began.elapsed()
 }
 
-// R-02 M-20
+// M-20 R-02
 #[tokio::test]
 async fn twelve_clients_and_three_exports() {
     crowd(12, 3).await;

@@ -64,7 +64,7 @@ async fn nothing_is_open_without_a_token() {
     assert_eq!(server.send("DELETE", &status, &[("Authorization", &token)], &[]).status, 202);
 }
 
-// K-15 K-16 K-18 K-41 A-20 T-38
+// A-20 A-28 K-15 K-16 K-18 K-41 O-04 T-38
 #[tokio::test]
 async fn scopes_limit_what_is_asked_for_and_what_is_written() {
     let lab = Client::new("lab");
@@ -73,6 +73,11 @@ async fn scopes_limit_what_is_asked_for_and_what_is_written() {
     let token = lab.token(&server, "system/*.rs");
     let (status, manifest) = export(&server, "/$export", &token);
     assert_eq!(types(&manifest), ["Patient", "Condition"]);
+    let messages = server.get_with(manifest["error"][0]["url"].as_str().unwrap(), &[("Authorization", &token)]).json();
+    let issue = &messages["issue"][0];
+    assert_eq!((&issue["severity"], &issue["code"]), (&json!("information"), &json!("suppressed")));
+    let text = issue["details"]["text"].as_str().unwrap();
+    assert!(text.contains("Observation") && !text.contains("Condition"), "{text}");
     let refused = |url: &str, token: &str| {
         let answer = server.get_with(url, &[("Authorization", token)]);
         assert_eq!((answer.status, answer.issue().as_str()), (403, "forbidden"), "{url}");
