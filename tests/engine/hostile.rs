@@ -219,3 +219,26 @@ fn a_resource_of_a_hundred_megabytes_arrives_whole() {
     assert!(want.len() > 100_000_000);
     assert!(lines[1] == want, "the resource of {} bytes differs from the one of {} bytes", lines[1].len(), want.len());
 }
+
+// O-05, S-07
+#[test]
+fn a_thousand_bad_rows_are_told_one_by_one_and_the_rest_as_a_sum() {
+    let schema =
+        "create table t (id int primary key, n numeric); insert into t select i, 'NaN' from generate_series(1, 1500) i";
+    let mapping = "table: t\nkey: id\npatient: none\nresource:\n  resourceType: Observation\n  id: \"o-{{id}}\"\n  \
+                   status: final\n  code: {text: x}\n  valueQuantity: {value: $n}\n";
+    let ran = export("", schema, mapping);
+    assert_eq!(ran.exported.report.rejected(), 1500);
+    let outcomes = ran.resources("OperationOutcome");
+    let (sum, single) = outcomes.split_last().expect("outcomes");
+    assert_eq!(sum["issue"][0]["details"]["text"], json!("500 rows of Observation not exported either"));
+    assert_eq!(single.len(), 1000);
+    for outcome in single {
+        let issue = &outcome["issue"][0];
+        assert_eq!(
+            (&issue["severity"], &issue["details"]["text"]),
+            (&json!("error"), &json!("1 row of Observation was not exported"))
+        );
+        assert!(issue["diagnostics"].as_str().is_some_and(|text| text.starts_with("Observation/o-")), "{issue}");
+    }
+}
