@@ -32,7 +32,7 @@ serve() { # ARGUMENT...; sets base
     "$smelt" serve --database "host=$work user=postgres dbname=demo" --mappings mappings/synthea \
         --listen 127.0.0.1:0 --state-dir "$work/state" "$@" >"$work/ready" &
     server=$!
-    until base=$(sed -n 's/^smelt is ready at //p' "$work/ready") && [[ -n $base ]]; do
+    until base=$(sed -n 's/^smelt is ready at \([^ ,]*\).*/\1/p' "$work/ready") && [[ -n $base ]]; do
         kill -0 "$server"
         sleep 0.1
     done
