@@ -29,7 +29,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 const STALLED: Duration = Duration::from_mins(5);
 
 /// Connections of one worker.
-const CONNECTIONS: usize = 4_096;
+const CONNECTIONS: usize = 1_024;
 
 /// Threads of one worker that wait for disks.
 const BLOCKING: usize = 32;
@@ -72,6 +72,7 @@ pub fn bind(address: SocketAddr, metrics: Option<SocketAddr>) -> Result<Bound, S
             let socket = SockRef::from(&listener);
             // Connections inherit both from the listener.
             socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEP_ALIVE))?;
+            #[cfg(target_os = "linux")]
             socket.set_tcp_user_timeout(Some(STALLED))?;
             listener.set_nonblocking(true)?;
             Ok((listener.local_addr()?, listener))
@@ -121,6 +122,8 @@ impl Bound {
             .client_disconnect_timeout(Duration::from_secs(5))
             .tls_handshake_timeout(HEAD_TIME)
             .keep_alive(KEEP_ALIVE)
+            // Who has gone does not wait for an answer: a held status request ends with its connection (S-19).
+            .h1_allow_half_closed(false)
             .shutdown_timeout(CLOSING)
             .disable_signals();
         let server = match tls {
@@ -202,4 +205,23 @@ fn cors(service: Arc<Service>) -> Cors {
         ])
         .expose_headers(exposed)
         .max_age(3_600)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpStream};
+
+    use super::*;
+
+    #[test]
+    fn connections_inherit_what_the_listener_was_told() {
+        let bound = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), None).unwrap();
+        bound.main.set_nonblocking(false).unwrap();
+        let _client = TcpStream::connect(bound.address()).unwrap();
+        let (connection, _) = bound.main.accept().unwrap();
+        let socket = SockRef::from(&connection);
+        assert!(socket.keepalive().unwrap());
+        #[cfg(target_os = "linux")]
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(STALLED));
+    }
 }

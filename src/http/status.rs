@@ -108,11 +108,14 @@ fn told(state: &State, progress: &Progress) -> String {
 
 async fn completed(ask: &Ask<'_>, access: &Access, job: &Job, manifest: &Manifest) -> Result<HttpResponse, Problem> {
     let service = ask.service;
+    let mut expires = job.expires_at.map(|at| at.div_euclid(1_000_000));
     let base = match service.options.signed_files.filter(|_| service.authority.protects()) {
         None => format!("/bulk-files/{}", job.id),
         Some(lifetime) => {
-            let expires = service.clock.now_seconds().saturating_add(lifetime.as_secs() as i64);
-            let segment = capability::sign(&service.key, &job.id.to_string(), expires);
+            let until = service.clock.now_seconds().saturating_add(lifetime.as_secs() as i64);
+            let segment = capability::sign(&service.key, &job.id.to_string(), until);
+            // The manifest is good for as long as its URLs are (M-20); a new one has new URLs.
+            expires = expires.map(|at| at.min(until));
             format!("/bulk-files/{segment}/{}", job.id)
         }
     };
@@ -126,8 +129,8 @@ async fn completed(ask: &Ask<'_>, access: &Access, job: &Job, manifest: &Manifes
     let details = vec![("files", job.files().count().to_string())];
     ask.audit(Deed::Manifest, Some(&access.client), Some(job.id.to_string()), 200, details).await?;
     let mut response = said(job, StatusCode::OK);
-    if let Some(at) = job.expires_at {
-        let at = SystemTime::UNIX_EPOCH + Duration::from_micros(at.max(0) as u64);
+    if let Some(at) = expires {
+        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(at.max(0) as u64);
         response.insert_header((header::EXPIRES, HttpDate::from(at)));
     }
     response.insert_header((header::CACHE_CONTROL, "private, no-store"));

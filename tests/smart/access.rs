@@ -149,7 +149,7 @@ async fn jobs_and_groups_are_those_of_a_client() {
     );
 }
 
-// F-08 F-09 M-04 S-17
+// F-08 F-09 M-04 M-20 S-17
 #[tokio::test]
 async fn signed_urls_open_files_without_a_token() {
     let lab = Client::new("lab");
@@ -158,6 +158,10 @@ async fn signed_urls_open_files_without_a_token() {
     let token = lab.token(&server, "system/*.rs");
     let (status, manifest) = export(&server, "/$export?_type=Patient,Organization", &token);
     assert_eq!(manifest["requiresAccessToken"], false);
+    // No URL is promised for longer than it works (M-20).
+    let expires = server.get_with(&status, &[("Authorization", &token)]).header("expires").unwrap().to_owned();
+    let expires = jiff::fmt::rfc2822::parse(&expires).unwrap().timestamp().as_second();
+    assert!((1..=30).contains(&(expires - super::now() as i64)), "{expires}");
     let url = |place: usize| manifest["output"][place]["url"].as_str().unwrap();
     assert_eq!(server.get(url(0)).status, 200);
     assert_eq!(server.get_with(url(0), &[("Authorization", "Bearer nonsense")]).status, 200, "it is not looked at");

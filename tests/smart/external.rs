@@ -40,7 +40,7 @@ async fn tokens_of_another_server_open_what_they_say() {
     let token = |change: (&str, serde_json::Value)| {
         let mut claims = json!({
             "iss": "https://id.example.org", "aud": "https://ehr.example.org/fhir", "exp": now() + 300,
-            "client_id": "warehouse", "scope": "system/Patient.rs system/Group.rs",
+            "client_id": "warehouse", "scope": "system/Patient.rs",
         });
         claims[change.0] = change.1;
         format!("Bearer {}", issuer.sign(&claims))
