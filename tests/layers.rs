@@ -93,7 +93,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         module: "job",
-        imports: &["fhir", "bulk", "source", "sink", "export"],
+        imports: &["clock", "fhir", "bulk", "source", "sink", "export"],
         // The store is one file's affair.
         crates: &["getrandom@id.rs", "redb@store.rs", "tokio", "tokio_util", "tracing"],
         io: true,
@@ -105,6 +105,8 @@ const RULES: &[Rule] = &[
             "actix_cors",
             "actix_web",
             "flate2",
+            // Ids of requests in the log.
+            "getrandom@answer.rs",
             "prometheus_client",
             "rustls",
             "socket2",

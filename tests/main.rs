@@ -13,5 +13,6 @@ mod mappings;
 mod packs;
 mod reference;
 mod rust_text;
+mod smart;
 mod support;
 mod tidy;

@@ -1,12 +1,14 @@
 //! `smelt preview`.
 
+use std::fmt::Write as _;
+
 use super::args::PreviewArgs;
 use super::engine::open;
 use super::exit::Exit;
 use super::failure::Failure;
 use crate::bulk::{ExportRequest, Parameters};
 use crate::config::Settings;
-use crate::export::{preview, why};
+use crate::export::{preview, why, why_rejected};
 
 /// Prints what a mapping makes of some rows, one indented resource after the other.
 pub(super) fn run(args: &PreviewArgs, settings: &Settings) -> Result<Exit, Failure> {
@@ -22,16 +24,22 @@ pub(super) fn run(args: &PreviewArgs, settings: &Settings) -> Result<Exit, Failu
     let types = [compiled.program.resource_type.as_str()];
     let request = ExportRequest::new(&parameters, &types)?;
     let seen = engine.runtime.block_on(preview(&engine.source, &engine.prepared, compiled, &request, args.number))?;
-    let mapping = engine.prepared.pack.mappings.iter().find(|mapping| mapping.name == args.mapping);
     let mut text = String::new();
-    for line in &seen.resources {
+    for (line, watched) in seen.resources.iter().zip(&seen.watched) {
         text.push_str(&indented(&String::from_utf8_lossy(line)));
         text.push('\n');
-        if let (true, Some(mapping)) = (args.why, mapping) {
+        if args.why {
             let resource = serde_json::from_slice(line).map_err(|error| Failure::new(Exit::Failed, &error, None))?;
-            text.push_str(&why(&engine.prepared.pack, &engine.prepared.sources, mapping, &resource));
+            text.push_str(&why(&engine.prepared, compiled, watched, &resource));
             text.push('\n');
         }
+    }
+    for (watched, site) in seen.rejections.iter().filter(|_| args.why) {
+        // Writing to a String cannot fail.
+        let column = site.name.as_ref().map(|name| format!(", from {name}")).unwrap_or_default();
+        let _ = writeln!(text, "a row was rejected: {} {}{column}", site.code, site.path);
+        text.push_str(&why_rejected(&engine.prepared, compiled, watched, site));
+        text.push('\n');
     }
     super::print(&text)?;
     for line in &seen.outcomes {

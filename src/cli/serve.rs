@@ -71,7 +71,7 @@ pub(super) fn run(settings: &Settings) -> Result<Exit, Failure> {
     };
     let live = LiveEngine::new(source, Arc::new(prepared), options);
     let jobs =
-        Jobs::start(config, Arc::new(RedbStore::new(database)), Arc::new(live), Arc::new(crate::job::SystemClock))
+        Jobs::start(config, Arc::new(RedbStore::new(database)), Arc::new(live), Arc::new(crate::clock::SystemClock))
             .map_err(|error| Failure::new(Exit::Failed, &error, None))?;
     let service = Service::new(Parts {
         options: setup::options(server, base_url.clone()),

@@ -157,7 +157,7 @@ pub(super) fn authority(
     let clock = Arc::new(SystemClock);
     let mut types: BTreeSet<String> = facts.types.iter().map(|one| one.name.clone()).collect();
     types.insert("Group".to_owned());
-    let allow_inner_hosts = server.inner_hosts.iter().cloned().collect();
+    let allow_inner_hosts = server.allow_inner_hosts.iter().cloned().collect();
     let fetch = FetchSettings { allow_inner_hosts };
     let made = match server.auth {
         AuthMode::None => {

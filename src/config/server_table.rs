@@ -82,11 +82,11 @@ pub const SERVER_SETTINGS: &[Setting] = &[
         meaning: "Token endpoint of that server, for `auth: external`; discovery tells it to clients.",
     },
     Setting {
-        name: "inner-hosts",
+        name: "allow-inner-hosts",
         kind: Kind::List,
         default: None,
-        env: "SMELT_INNER_HOSTS",
-        flag: "--inner-hosts",
+        env: "SMELT_ALLOW_INNER_HOSTS",
+        flag: "--allow-inner-hosts",
         meaning: "Host names from which keys may be fetched although they lead to a private or loopback address, \
             also by plain http. Every other URL of keys must be https and lead to a public address.",
     },

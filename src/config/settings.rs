@@ -1,6 +1,6 @@
 //! Settings: from a file, the environment and flags, the later ones winning.
 //!
-//! What they are is said by [`SETTINGS`].
+//! What they are is said by [`SETTINGS`](super::table::SETTINGS).
 
 use std::env::VarError;
 use std::fmt;

@@ -9,6 +9,7 @@ use super::report::{Counts, Report};
 use super::scope::{Peek, Rows};
 use super::string::Text;
 use super::verify::verify;
+use super::watch::Watched;
 use super::{EncodeError, Invalid};
 use crate::plan::program::{Lit, Op, Program};
 use crate::row::RowBatch;
@@ -59,6 +60,8 @@ pub struct Encoder {
     between: bool,
     /// At [`Op::Next`]: the caller was asked to drain and came back.
     asked: bool,
+    /// What is seen of every row, when somebody wants an explanation.
+    watched: Option<Vec<Watched>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,6 +117,7 @@ impl Encoder {
             kept: false,
             between: false,
             asked: false,
+            watched: None,
             program,
         })
     }
@@ -134,6 +138,28 @@ impl Encoder {
         self.counts.take()
     }
 
+    /// From now on it remembers what it sees of every row: for explanations, a few rows at a time.
+    pub fn watch(&mut self) {
+        self.watched = Some(Vec::new());
+    }
+
+    /// What was seen of the rows of stream 0 that are done with, since this was last called.
+    pub fn take_watched(&mut self) -> Vec<Watched> {
+        let Some(watched) = &mut self.watched else { return Vec::new() };
+        let under_way = matches!(self.phase, Phase::Run).then(|| watched.pop()).flatten();
+        std::mem::replace(watched, under_way.into_iter().collect())
+    }
+
+    fn see(&mut self, scope: usize) {
+        let Some(watched) = &mut self.watched else { return };
+        if scope == 0 {
+            watched.push(Watched::default());
+        }
+        if let Some(resource) = watched.last_mut() {
+            resource.rows.push(self.rows.watched(scope));
+        }
+    }
+
     /// Writes as much as it can.
     pub fn step(&mut self, out: &mut Output) -> Step {
         let program = Arc::clone(&self.program);
@@ -144,6 +170,7 @@ impl Encoder {
                     Peek::End => self.phase = Phase::Rest,
                     Peek::Row => {
                         self.rows.load(&program, 0, &mut self.leaves, &mut self.counts);
+                        self.see(0);
                         self.pc = 0;
                         self.phase = Phase::Run;
                     }
@@ -155,6 +182,9 @@ impl Encoder {
                         Stop::End => {
                             out.settle();
                             self.counts.emitted();
+                            if let Some(resource) = self.watched.as_mut().and_then(|watched| watched.last_mut()) {
+                                resource.written = true;
+                            }
                         }
                         Stop::Reject(site) => {
                             out.take_back();
@@ -341,6 +371,7 @@ impl Encoder {
         }
         self.scope = scope;
         self.rows.load(program, scope, &mut self.leaves, &mut self.counts);
+        self.see(scope);
     }
 
     /// Goes to the first row of a scope; false when there is none.

@@ -9,9 +9,10 @@ use super::leaf::{self, Leaves};
 use super::lookup::{self, Found, Table};
 use super::report::Counts;
 use super::string::Text;
+use super::watch::{Seen, WatchedRow};
 use super::{EncodeError, Invalid};
 use crate::plan::program::CompareOp;
-use crate::plan::program::{Bit, Lookup, PredicateTest, Program, ScopeRows, SlotRef};
+use crate::plan::program::{Bit, Lookup, PredicateTest, Program, ScopeRows, Slot, SlotRef};
 use crate::row::{PgKind, Place, RowBatch};
 
 /// A stream: the batch at hand and the place in it.
@@ -362,6 +363,23 @@ impl Rows {
     #[inline]
     pub(super) fn bit(&self, scope: usize, bit: Bit) -> bool {
         self.bits[self.scopes[scope].words + usize::from(bit / 64)] >> (bit % 64) & 1 == 1
+    }
+
+    /// What the current row of a scope has to say.
+    pub(super) fn watched(&self, scope: usize) -> WatchedRow {
+        let shape = &self.program.scopes[scope];
+        let words = self.scopes[scope].words;
+        let seen = |(nth, slot): (usize, &Slot)| match self.field(scope, nth as u16) {
+            None => Seen::Null,
+            Some(_) if self.bit(scope, nth as u16) => Seen::Value,
+            Some(field) if leaf::is_present(&slot.kind, field) => Seen::Invalid,
+            Some(_) => Seen::Blank,
+        };
+        WatchedRow {
+            scope: scope as u16,
+            slots: shape.slots.iter().enumerate().map(seen).collect(),
+            bits: self.bits[words..words + usize::from(shape.bits).div_ceil(64)].to_vec(),
+        }
     }
 
     #[inline]

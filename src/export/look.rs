@@ -13,10 +13,10 @@ use super::prepare::Prepared;
 use super::run::{ExportOptions, plan, restrict};
 use super::who::who;
 use crate::bulk::ExportRequest;
-use crate::encode::{Encoder, Limits};
+use crate::encode::{Encoder, Limits, Watched};
 use crate::mapping::tree::Mapping;
 use crate::plan::filter::{self, Changed};
-use crate::plan::program::Compiled;
+use crate::plan::program::{Compiled, Site};
 use crate::plan::search;
 use crate::plan::select::{Filter, Param, statement};
 use crate::plan::split::Range;
@@ -29,8 +29,12 @@ pub struct Preview {
     pub resources: Vec<Vec<u8>>,
     /// OperationOutcome lines of what was read on the way.
     pub outcomes: Vec<String>,
+    /// What was seen of the row of each of them.
+    pub watched: Vec<Watched>,
     /// Rows that could not become a resource.
     pub rejected: u64,
+    /// Of those of them before the last resource: what was seen of the row, and where it failed.
+    pub rejections: Vec<(Watched, Site)>,
 }
 
 /// Reads rows of one mapping until `most` resources are made.
@@ -47,7 +51,7 @@ pub async fn preview(
 ) -> Result<Preview, ExportError> {
     let snapshot = source.snapshot(Duration::ZERO).await?;
     let filter = restrict(&snapshot.session().await?, prepared, compiled, request).await?;
-    let read = Read { most, most_bytes: usize::MAX, streams: compiled.streams.len() };
+    let read = Read { most, most_bytes: usize::MAX, streams: compiled.streams.len(), watch: true };
     Ok(first(&snapshot, compiled, &filter, &read).await?.unwrap_or_default())
 }
 
@@ -59,6 +63,8 @@ struct Read {
     most_bytes: usize,
     /// Streams whose rows are read; lists beyond them stay empty.
     streams: usize,
+    /// Remember what is seen of the rows.
+    watch: bool,
 }
 
 /// Reads rows of one mapping until there is enough; none when there is too much.
@@ -79,12 +85,17 @@ async fn first(
     }
     // Small chunks: nobody waits for rows beyond those shown.
     let mut encoder = Encoder::new(Arc::clone(&compiled.program), Limits { chunk_bytes: 4096 })?;
+    if read.watch {
+        encoder.watch();
+    }
+    let mut seen: Vec<Watched> = Vec::new();
     let mut buffers = Buffers::default();
     let mut tally = Tally::default();
     let mut text: Vec<u8> = Vec::new();
     let (mut made, mut too_much) = (0, false);
     drive(&mut encoder, &mut rows, &mut buffers, |encoder, output| {
         tally.counts.merge(encoder.report());
+        seen.extend(encoder.take_watched());
         // A large open resource stays in memory: it is about to be shown.
         while output.spill().is_some() {}
         too_much = text.len() + output.open_len() > read.most_bytes;
@@ -99,13 +110,17 @@ async fn first(
     }
     let mut outcomes = Vec::new();
     tally.outcomes(&compiled.program, &mut outcomes);
+    let sites = tally.counts.rejections.iter().filter_map(|one| compiled.program.sites.get(usize::from(one.site)));
+    let (written, rejected): (Vec<Watched>, Vec<Watched>) = seen.into_iter().partition(|row| row.written);
     let lines = |bytes: &[u8]| {
         bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect::<Vec<_>>()
     };
     Ok(Some(Preview {
         resources: lines(&text).into_iter().take(read.most).collect(),
         outcomes: lines(&outcomes).into_iter().map(|line| String::from_utf8_lossy(&line).into_owned()).collect(),
+        watched: written,
         rejected: tally.counts.rejected,
+        rejections: rejected.into_iter().zip(sites.cloned()).collect(),
     }))
 }
 
@@ -131,12 +146,12 @@ pub async fn groups(source: &Source, prepared: &Prepared, id: Option<&str>) -> R
         let Some(mapping) = prepared.pack.mappings.iter().find(of_groups) else { continue };
         let Some(rows) = prepared.catalog.rows.get(&mapping.name) else { continue };
         let mut filter = filter::wanted(mapping, rows, &Changed::default(), zone);
-        let mut read = Read { most: GROUPS, most_bytes: usize::MAX, streams: 1 };
+        let mut read = Read { most: GROUPS, most_bytes: usize::MAX, streams: 1, watch: false };
         if id.is_some() {
             let [key] = mapping.header.key.as_slice() else { continue };
             let Some((_, column)) = rows.column(&key.text) else { continue };
             filter::keys(&mut filter, &[(key.text.clone(), column.kind.clone())], wanted.of(Some(&mapping.name)));
-            read = Read { most: 1, most_bytes: GROUP_BYTES, streams: compiled.streams.len() };
+            read = Read { most: 1, most_bytes: GROUP_BYTES, streams: compiled.streams.len(), watch: false };
         }
         let preview = match first(&snapshot, compiled, &filter, &read).await? {
             Some(preview) => preview,

@@ -91,6 +91,21 @@ pub fn element(type_path: &str, name: &str) -> Option<&'static Element> {
     elements(type_path).iter().find(|element| element.name == name)
 }
 
+/// The elements without which a datatype says nothing: the heads of the presence rules. Those are of the mapping
+/// language, not of FHIR.
+pub fn heads(type_path: &str) -> &'static [&'static str] {
+    match type_path {
+        "Quantity" | "Age" | "Count" | "Distance" | "Duration" | "SimpleQuantity" | "MoneyQuantity" | "Money"
+        | "Identifier" | "ContactPoint" => &["value"],
+        "Coding" => &["code", "display"],
+        "Reference" => &["reference", "identifier", "display"],
+        "Attachment" => &["data", "url"],
+        "Annotation" => &["text"],
+        "Extension" => &["value[x]", "extension"],
+        _ => &[],
+    }
+}
+
 /// A member by its JSON name: `birthDate`, or `valueQuantity` for `value[x]` as a Quantity. The `_` before the
 /// extensions of a primitive is the caller's to strip.
 pub fn json_member(type_path: &str, json: &str) -> Option<(&'static Element, &'static ElementType)> {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::JobId;
 use super::config::{JobsConfig, StartError, SubmitError};
 use super::engine::{CheckError, Engine};
 use super::files::{OpenError, OpenFile};
@@ -12,8 +13,8 @@ use super::keeper::{Keeper, Start};
 use super::record::{Job, NewJob};
 use super::store::{JobStore, StoreError};
 use super::table::Numbers;
-use super::{Clock, JobId};
 use crate::bulk::{ExportRequest, Progress};
+use crate::clock::Clock;
 use crate::export::ExportError;
 
 /// How often expiry and space are looked at.

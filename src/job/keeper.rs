@@ -4,6 +4,7 @@
 //! whoever asks for a job never waits for a disk. `table` is never held while `writer` is waited for.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::JobId;
 use super::config::{Event, JobsConfig, SubmitError};
 use super::engine::Made;
 use super::failure::told;
@@ -18,8 +20,8 @@ use super::files::{Directories, Lease, OpenError, OpenFile};
 use super::record::{Failed, Job, NewJob, State};
 use super::store::{JobStore, StoreError};
 use super::table::{Entry, Numbers, Pending, Run, Stop, Table};
-use super::{Clock, JobId};
 use crate::bulk::Progress;
+use crate::clock::Clock;
 use crate::export::{Counting, ExportError};
 
 /// A run to be begun.
@@ -65,8 +67,11 @@ impl Keeper {
     }
 
     pub(super) fn tell(&self, event: Event, job: &Job) {
-        if let Some(listener) = &self.config.listener {
-            listener(event, job);
+        if let Some(listener) = &self.config.listener
+            && catch_unwind(AssertUnwindSafe(|| listener(event, job))).is_err()
+        {
+            // Jobs go on, whoever listens.
+            tracing::error!(job = %job.id, ?event, "a step of a job could not be told");
         }
     }
 
@@ -109,7 +114,7 @@ impl Keeper {
             }
         }
         let id = JobId::random().map_err(SubmitError::Random)?;
-        let job = Job::new(id, client, new, self.clock.now());
+        let job = Job::new(id, client, new, self.clock.now_micros());
         self.stored(self.store.put(&job))?;
         let entry = Entry::new(job);
         let job = Arc::clone(&entry.job);
@@ -179,7 +184,7 @@ impl Keeper {
     /// The next run to begin, if one may. Its record says so first, so that no crash makes it begin for ever.
     pub(super) fn next(&self) -> Option<Start> {
         let writer = self.writer();
-        let now = self.clock.now();
+        let now = self.clock.now_micros();
         let job = self.table().take(now, self.config.max_running)?;
         let begun = job.begun(now);
         if self.stored(self.store.put(&begun)).is_err() {
@@ -203,7 +208,9 @@ impl Keeper {
     /// When a job may run again that has run so often.
     fn after(&self, attempts: u32) -> i64 {
         let pause = self.config.retry_pause.as_micros() as i64;
-        self.clock.now().saturating_add(pause.saturating_mul(6_i64.saturating_pow(attempts.saturating_sub(1).min(8))))
+        self.clock
+            .now_micros()
+            .saturating_add(pause.saturating_mul(6_i64.saturating_pow(attempts.saturating_sub(1).min(8))))
     }
 
     /// A run has ended. Called once for every [`Start`].
@@ -247,7 +254,7 @@ impl Keeper {
 
     /// What becomes of a job after a run.
     fn after_run(&self, job: &Job, result: Result<Made, ExportError>, stop: Option<Stop>, draining: bool) -> Pending {
-        let (now, kept_for) = (self.clock.now(), self.config.kept_for.as_micros() as i64);
+        let (now, kept_for) = (self.clock.now_micros(), self.config.kept_for.as_micros() as i64);
         let seconds = (now - job.started_at.unwrap_or(now)) as f64 / 1e6;
         let (id, attempt) = (job.id, job.attempts);
         // A directory that could still be lost is no result.

@@ -6,7 +6,6 @@
 //!
 //! This room knows no HTTP: who may see a job is decided by whoever asks for it.
 
-mod clock;
 mod config;
 #[cfg(test)]
 mod contract;
@@ -27,7 +26,6 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use clock::{Clock, SystemClock};
 pub use config::{Event, JobsConfig, Listener, StartError, SubmitError};
 pub use engine::{CheckError, Engine, LiveEngine, Made};
 pub use files::{Lease, OpenError, OpenFile};

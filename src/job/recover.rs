@@ -7,13 +7,14 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::JobId;
 use super::config::{JobsConfig, StartError};
 use super::files::Directories;
 use super::keeper::Keeper;
 use super::record::{Failed, Job, State};
 use super::store::{JobStore, StoreError};
 use super::table::{Entry, Table};
-use super::{Clock, JobId};
+use crate::clock::Clock;
 
 impl Keeper {
     /// Reads what is there and puts it in order.
@@ -26,7 +27,7 @@ impl Keeper {
         let directories = Directories::open(&config.directory).map_err(unusable)?;
         let mut jobs = Vec::new();
         for job in store.all()? {
-            jobs.extend(settled(job, &config, &*store, clock.now())?);
+            jobs.extend(settled(job, &config, &*store, clock.now_micros())?);
         }
         // What was not completed is run again, into an empty directory.
         let completed = |job: &&Job| matches!(job.state, State::Completed { .. });

@@ -28,7 +28,7 @@ impl Keeper {
     /// Removes jobs whose time is over. Files that are being read hold that up, once as long again at most;
     /// later only who has them open keeps them (F-11).
     fn expire(&self) {
-        let now = self.clock.now();
+        let now = self.clock.now_micros();
         let kept_for = self.config.kept_for.as_micros() as i64;
         let over = |entry: &Entry| {
             entry.job.expires_at.is_some_and(|at| at <= now && (!entry.is_read() || at.saturating_add(kept_for) <= now))

@@ -3,42 +3,25 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use super::JobId;
 use super::engine::{CheckError, Engine, Made};
 use super::record::{Job, NewJob};
 use super::store::{JobStore, StoreError};
-use super::{Clock, JobId};
 use crate::bulk::manifest::{ManifestExtension, Stored};
 use crate::bulk::{ExportRequest, Manifest, ManifestFile};
+use crate::clock::SetClock;
 use crate::export::{Counting, ExportError};
 use crate::sink::{Codec, LocalSink, Sink as _, SinkFile as _};
 
-/// A clock that moves when it is told to.
-#[derive(Debug)]
-pub(crate) struct ManualClock(AtomicI64);
-
-impl Default for ManualClock {
-    fn default() -> Self {
-        Self(AtomicI64::new(1_700_000_000_000_000))
-    }
-}
-
-impl ManualClock {
-    pub(crate) fn advance(&self, by: Duration) {
-        self.0.fetch_add(by.as_micros() as i64, SeqCst);
-    }
-}
-
-impl Clock for ManualClock {
-    fn now(&self) -> i64 {
-        self.0.load(SeqCst)
-    }
+/// A clock that stands still until it is moved.
+pub(crate) fn still() -> SetClock {
+    SetClock::at(1_700_000_000_000_000)
 }
 
 /// Keeps records for as long as it lives.

@@ -1,6 +1,7 @@
 //! A job's life: one step at a time, in any order with crashes between, and with threads.
 
 mod machine;
+mod recovery;
 mod service;
 mod steps;
 
@@ -12,20 +13,24 @@ use std::time::Duration;
 use super::config::{Event, JobsConfig};
 use super::engine::Made;
 use super::keeper::{Keeper, Start};
-use super::record::{Job, NewJob};
+use super::record::{Job, NewJob, State};
 use super::store::JobStore;
-use super::testing::{FaultyStore, ManualClock, MemoryStore, mark, new_job, write_export};
+use super::testing::{FaultyStore, MemoryStore, mark, new_job, still, write_export};
 use super::{JobId, OpenError};
+use crate::clock::{Clock as _, SetClock};
 use crate::export::ExportError;
+use crate::fhir::outcome::IssueType;
 use crate::sink::{LocalSink, SinkError};
 use crate::source::SourceError;
+
+const HOUR: Duration = Duration::from_hours(1);
 
 /// A keeper over a directory and a store that outlive it.
 struct World {
     _home: tempfile::TempDir,
     records: Arc<dyn JobStore>,
     store: Arc<FaultyStore>,
-    clock: Arc<ManualClock>,
+    clock: Arc<SetClock>,
     events: Arc<Mutex<Vec<(JobId, Event)>>>,
     config: JobsConfig,
     keeper: Keeper,
@@ -42,7 +47,7 @@ impl World {
 
     fn over(records: Arc<dyn JobStore>, set: impl FnOnce(&mut JobsConfig)) -> Self {
         let home = tempfile::tempdir().unwrap();
-        let (clock, events) = (Arc::new(ManualClock::default()), Arc::new(Mutex::new(Vec::new())));
+        let (clock, events) = (Arc::new(still()), Arc::new(Mutex::new(Vec::new())));
         let told = Arc::clone(&events);
         let mut config = JobsConfig::new(home.path().join("jobs"));
         config.listener = Some(Arc::new(move |event, job: &Job| told.lock().unwrap().push((job.id, event))));
@@ -66,8 +71,12 @@ impl World {
         self.keeper.get(id).unwrap()
     }
 
+    fn later(&self, time: Duration) {
+        self.clock.set(self.clock.now_micros() + time.as_micros() as i64);
+    }
+
     fn pass(&self, time: Duration) {
-        self.clock.advance(time);
+        self.later(time);
         self.keeper.tick();
     }
 
@@ -110,7 +119,7 @@ impl World {
     }
 }
 
-fn open(config: &JobsConfig, store: &Arc<FaultyStore>, clock: &Arc<ManualClock>) -> Keeper {
+fn open(config: &JobsConfig, store: &Arc<FaultyStore>, clock: &Arc<SetClock>) -> Keeper {
     Keeper::open(config.clone(), Arc::clone(store) as Arc<dyn JobStore>, Arc::clone(clock) as _).unwrap()
 }
 
@@ -131,4 +140,12 @@ fn full() -> ExportError {
 
 fn limited(max_unfinished: usize) -> NewJob {
     NewJob { max_unfinished: Some(max_unfinished), ..new_job() }
+}
+
+/// How a job failed.
+fn failed(world: &World, id: JobId) -> (IssueType, bool) {
+    match &world.job(id).state {
+        State::Failed(failed) => (failed.code, failed.transient),
+        state => panic!("{state:?}"),
+    }
 }

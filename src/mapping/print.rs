@@ -1,6 +1,49 @@
-//! A node as YAML text again: what `smelt show` prints of a mapping that was merged from several files.
+//! A node as YAML text again: what `smelt show` prints of a mapping that was merged from several files. And a condition.
 
+use super::tree::{ColumnRef, CompareOp, Condition, Operand};
 use super::yaml::{Kind, Node};
+
+/// A `$if` condition, as it could be written.
+pub fn condition(condition: &Condition) -> String {
+    let column = |column: &ColumnRef| {
+        let json: String = column.json.iter().flat_map(|step| [".", step]).collect();
+        format!("{}{}{json}", "../".repeat(column.up.into()), column.name)
+    };
+    let operand = |operand: &Operand| match operand {
+        Operand::Column(name) => column(name),
+        Operand::Text(text) => format!("'{}'", text.replace('\'', "''")),
+        Operand::Number(digits) => digits.clone(),
+        Operand::Bool(value) => value.to_string(),
+    };
+    let inner = |part: &Condition| match part {
+        Condition::And(_) | Condition::Or(_) => format!("({})", self::condition(part)),
+        part => self::condition(part),
+    };
+    let all = |parts: &[Condition], word: &str| parts.iter().map(inner).collect::<Vec<_>>().join(word);
+    let not = |negated: bool| if negated { "not " } else { "" };
+    match condition {
+        Condition::And(parts) => all(parts, " and "),
+        Condition::Or(parts) => all(parts, " or "),
+        Condition::Not(part) => format!("not {}", inner(part)),
+        Condition::IsNull { operand: what, negated } => format!("{} is {}null", operand(what), not(*negated)),
+        Condition::In { operand: what, list, negated } => {
+            let list: Vec<String> = list.iter().map(operand).collect();
+            format!("{} {}in ({})", operand(what), not(*negated), list.join(", "))
+        }
+        Condition::Compare { left, op, right } => {
+            let op = match op {
+                CompareOp::Eq => "=",
+                CompareOp::Ne => "<>",
+                CompareOp::Lt => "<",
+                CompareOp::Le => "<=",
+                CompareOp::Gt => ">",
+                CompareOp::Ge => ">=",
+            };
+            format!("{} {op} {}", operand(left), operand(right))
+        }
+        Condition::Truthy(name) => column(name),
+    }
+}
 
 /// Block style, two spaces; scalars are quoted where a plain one would read differently.
 pub fn yaml(node: &Node) -> String {

@@ -447,7 +447,7 @@ pub enum Function {
 /// A condition inside a template; columns that are empty are simply false.
 #[derive(Debug, Clone)]
 pub enum Test {
-    /// Not empty, not `false`, not integer 0.
+    /// Not empty, not `false`, not integer 0; of a field of a json column also not the texts `false` and `0`.
     Truthy(ColumnRef),
     /// Negation.
     Not(Box<Test>),
@@ -495,6 +495,26 @@ pub enum Condition {
     },
     /// A bare boolean column.
     Truthy(ColumnRef),
+}
+
+impl Condition {
+    /// Its columns, in the order of the text.
+    pub fn columns(&self) -> Vec<&ColumnRef> {
+        fn of(operand: &Operand) -> Option<&ColumnRef> {
+            match operand {
+                Operand::Column(column) => Some(column),
+                Operand::Text(_) | Operand::Number(_) | Operand::Bool(_) => None,
+            }
+        }
+        match self {
+            Self::And(parts) | Self::Or(parts) => parts.iter().flat_map(Self::columns).collect(),
+            Self::Not(part) => part.columns(),
+            Self::IsNull { operand, .. } => of(operand).into_iter().collect(),
+            Self::In { operand, list, .. } => std::iter::once(operand).chain(list).filter_map(of).collect(),
+            Self::Compare { left, right, .. } => [left, right].into_iter().filter_map(of).collect(),
+            Self::Truthy(column) => vec![column],
+        }
+    }
 }
 
 /// `=`, `<>`, …

@@ -7,12 +7,12 @@ use super::columns::ScopeNames;
 use super::emit::Emitter;
 use super::objects::Place;
 use super::program::{Compiled, MapTable, Op, Program, ScopeRows, TextProgram};
-use super::scope::{Presence, ScopeDraft};
+use super::scope::{Presence, ScopeDraft, Sym};
 use super::select::{Read, StreamPlan};
 use super::split::SplitColumn;
-use crate::fhir::elements::elements;
+use crate::fhir::elements::{elements, heads};
 use crate::mapping::diagnostic::Diagnostic;
-use crate::mapping::source::Sources;
+use crate::mapping::source::{Sources, Span};
 use crate::mapping::tree::{CodeMapId, Expr, ItemKind, Mapping, Member, Object, Pack, Value};
 
 /// One mapping being lowered.
@@ -33,6 +33,8 @@ pub(super) struct Lower<'a> {
     pub(super) map_numbers: HashMap<(CodeMapId, super::codes::Form), u16>,
     pub(super) allowed: Vec<Vec<String>>,
     pub(super) allowed_numbers: HashMap<String, u16>,
+    /// `$if` conditions: the place of their first column, their scope and bit.
+    pub(super) conditions: Vec<(Span, u16, Sym)>,
 }
 
 /// What is known about the presence of a value before its ops run.
@@ -91,6 +93,7 @@ impl<'a> Lower<'a> {
             map_numbers: HashMap::new(),
             allowed: Vec::new(),
             allowed_numbers: HashMap::new(),
+            conditions: Vec::new(),
         })
     }
 
@@ -125,7 +128,10 @@ impl<'a> Lower<'a> {
         };
         let split = self.split.clone();
         let program = std::sync::Arc::new(program);
-        (Compiled { mapping: self.mapping.name.clone(), program, streams: self.streams, split }, self.diagnostics)
+        let bit = |(span, scope, sym): &(Span, u16, Sym)| (*span, *scope, self.scopes[*scope as usize].bit(*sym));
+        let conditions = self.conditions.iter().map(bit).collect();
+        let mapping = self.mapping.name.clone();
+        (Compiled { mapping, program, streams: self.streams, split, conditions }, self.diagnostics)
     }
 
     /// Writes the whole resource: mandatory elements first decide whether it is rejected.
@@ -291,18 +297,4 @@ fn is_constant(member: &Member) -> bool {
         }
     }
     member.guards.is_empty() && constant(&member.value)
-}
-
-/// Elements without which a datatype says nothing (§2.7).
-pub(super) fn heads(type_path: &str) -> &'static [&'static str] {
-    match type_path {
-        "Quantity" | "Age" | "Count" | "Distance" | "Duration" | "SimpleQuantity" | "MoneyQuantity" | "Money"
-        | "Identifier" | "ContactPoint" => &["value"],
-        "Coding" => &["code", "display"],
-        "Reference" => &["reference", "identifier", "display"],
-        "Attachment" => &["data", "url"],
-        "Annotation" => &["text"],
-        "Extension" => &["value[x]", "extension"],
-        _ => &[],
-    }
 }

@@ -22,6 +22,7 @@ pub mod search;
 pub mod select;
 pub mod split;
 mod texts;
+mod times;
 mod writer;
 
 pub use writer::{Accepted, accepted, accepts_json_field};

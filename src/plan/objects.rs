@@ -1,10 +1,10 @@
 //! Objects and lists: members in order, parts that only the run can judge, and what is missing in them.
 
 use super::emit::Patch;
-use super::lower::{Known, Lower, child_path, heads};
+use super::lower::{Known, Lower, child_path};
 use super::program::Op;
 use super::scope::Presence;
-use crate::fhir::elements::elements;
+use crate::fhir::elements::{elements, heads};
 use crate::mapping::source::Span;
 use crate::mapping::tree::{Item, ItemKind, Member, Object, Over, Value};
 

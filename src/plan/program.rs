@@ -9,6 +9,7 @@
 //! Only what holds a list whose length is known at run time alone is opened by [`Op::Open`] and may be taken back.
 
 use super::select::StreamPlan;
+use crate::mapping::source::Span;
 pub use crate::mapping::tree::{CompareOp, Function};
 use crate::row::PgKind;
 
@@ -517,4 +518,7 @@ pub struct Compiled {
     /// The column parallel cursors divide the driving rows by; none when the mapping says so or its type has no
     /// order.
     pub split: Option<super::split::SplitColumn>,
+    /// For explanations: the `$if` conditions by the place of their first column, with the scope and bit that each
+    /// became.
+    pub conditions: Vec<(Span, u16, Bit)>,
 }

@@ -40,7 +40,7 @@ async fn requests_that_could_be_read_in_two_ways() {
 // X-04 X-08
 #[tokio::test]
 async fn no_sign_of_a_request_becomes_a_header_or_a_path() {
-    let server = demo(&[]).await;
+    let server = demo(&["--max-running-per-client", "1000"]).await;
     for target in [
         "/fhir/$export?_type=Patient%0d%0aX-Evil:%201",
         "/fhir/Group/a%0d%0aX-Evil:%201/$export",
@@ -81,7 +81,7 @@ async fn deep_and_long_things() {
     let json = [("Content-Type", "application/fhir+json")];
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     let nested = format!("{{\"resourceType\":\"Parameters\",\"parameter\":{deep}}}");
-    let wide = format!("/$export?_type={}", vec!["Patient"; 5_000].join(","));
+    let wide = format!("/$export?_type={}", vec!["Patient"; 3_000].join(","));
     for answer in [
         server.send("POST", "/$export", &json, deep.as_bytes()),
         server.send("POST", "/$export", &json, nested.as_bytes()),

@@ -1,6 +1,7 @@
 //! The binary as a shell sees it: exit codes, which stream says what, settings.
 
 mod demo;
+mod preview;
 
 use std::io::Read;
 use std::process::{Command, Output, Stdio};

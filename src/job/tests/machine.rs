@@ -207,7 +207,7 @@ impl Machine {
 
     fn check(&mut self) {
         let world = &self.world;
-        let now = super::super::Clock::now(&*world.clock);
+        let now = world.clock.now_micros();
         let dead = world.store.is_broken();
         let numbers = world.keeper.numbers();
         assert!(numbers.running <= MAX_RUNNING && numbers.running == self.runs.len());

@@ -3,7 +3,7 @@
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::super::record::State;
-use super::super::testing::{FakeEngine, line};
+use super::super::testing::{FakeEngine, line, still};
 use super::super::{CheckError, Drained, Jobs, SubmitError};
 use super::*;
 
@@ -13,7 +13,7 @@ const LONG: Duration = Duration::from_mins(1);
 struct Service {
     jobs: Arc<Jobs>,
     engine: Arc<FakeEngine>,
-    clock: Arc<ManualClock>,
+    clock: Arc<SetClock>,
     records: Arc<MemoryStore>,
     events: UnboundedReceiver<(JobId, Event)>,
     home: tempfile::TempDir,
@@ -26,7 +26,7 @@ impl Service {
         let mut config = JobsConfig::new(home.path().join("jobs"));
         config.listener = Some(Arc::new(move |event, job: &Job| told.send((job.id, event)).unwrap_or(())));
         set(&mut config);
-        let (engine, clock) = (Arc::new(engine), Arc::new(ManualClock::default()));
+        let (engine, clock) = (Arc::new(engine), Arc::new(still()));
         let records = Arc::new(MemoryStore::default());
         let jobs =
             Jobs::start(config, Arc::clone(&records) as _, Arc::clone(&engine) as _, Arc::clone(&clock) as _).unwrap();
@@ -112,7 +112,7 @@ async fn a_lost_database_is_tried_again() {
     service.engine.end(id, Err(lost()));
     service.until(id, Event::PutBack).await;
     assert_eq!(service.jobs.get(id).unwrap().state, State::Accepted);
-    service.clock.advance(Duration::from_secs(10));
+    service.clock.advance(10);
     service.jobs.tick();
     service.until(id, Event::Started).await;
     service.engine.began(id).await;
@@ -133,7 +133,8 @@ async fn a_broken_invariant_ends_the_job_and_not_the_server() {
 
 #[tokio::test]
 async fn a_drain_lets_exports_end() {
-    let mut service = Service::new(FakeEngine::default(), |_| {});
+    // What is submitted until the drain begins stays in line.
+    let mut service = Service::new(FakeEngine::default(), |config| config.max_running = 1);
     let id = service.running("a").await;
     let jobs = Arc::clone(&service.jobs);
     let draining = tokio::spawn(async move { jobs.drain(LONG).await });

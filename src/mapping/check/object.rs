@@ -3,7 +3,7 @@
 use super::Checker;
 use super::scope::{Folded, Scope};
 use super::value::{Made, Place};
-use crate::fhir::elements::{TypeKind, element, json_member, resource_types, type_kind};
+use crate::fhir::elements::{TypeKind, element, heads, json_member, resource_types, type_kind};
 use crate::mapping::diagnostic::{Diagnostic, nearest};
 use crate::mapping::source::Span;
 use crate::mapping::syntax::Piece;
@@ -69,20 +69,6 @@ impl<'p> Builder<'p> {
 
 pub(super) fn member(name: &str, value: Value, span: Span) -> Member {
     Member { name: name.to_owned(), element: name.to_owned(), choice: None, guards: Vec::new(), value, span }
-}
-
-/// The elements without which an object of a type says nothing (§2.7).
-fn head(type_path: &str) -> &'static [&'static str] {
-    match type_path {
-        "Quantity" | "Age" | "Count" | "Distance" | "Duration" | "SimpleQuantity" | "MoneyQuantity" | "Money"
-        | "Identifier" | "ContactPoint" => &["value"],
-        "Coding" => &["code", "display"],
-        "Reference" => &["reference", "identifier", "display"],
-        "Attachment" => &["data", "url"],
-        "Annotation" => &["text"],
-        "Extension" => &["value[x]", "extension"],
-        _ => &[],
-    }
 }
 
 /// Whether nothing in a value depends on a row.
@@ -395,7 +381,7 @@ impl<'a> Checker<'a> {
             return Made::Wrong;
         }
         // Rule 3 of §2.7, for the arguments that are left out.
-        let heads = head(&builder.type_path);
+        let heads = heads(&builder.type_path);
         let has_head = builder.members.iter().any(|member| heads.contains(&member.element.as_str()));
         let lost_required = builder.absent.iter().any(|name| {
             let required = element(&builder.type_path, name).is_some_and(|element| element.min > 0);

@@ -243,6 +243,7 @@ impl Reference<'_> {
                 Variable::Piece(part) => Some(Context::from(self.piece(part, html, scopes)?)),
                 Variable::Text(column) => self.shown(column, scopes)?.map(Context::from),
                 Variable::Decides(column) => match self.cell(column, scopes) {
+                    Some(cell) if cell.from_json && ["false", "0"].contains(&cell.text.as_str()) => None,
                     Some(cell) if cell.from_json => Some(Context::from(cell.text)),
                     _ => self.context(column, scopes).unwrap_or(Some(Context::from("invalid"))),
                 },
