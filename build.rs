@@ -1,5 +1,5 @@
 //! Lists the files that the binary carries: the pages of diagnostic codes, which `smelt explain CODE` shows, and the
-//! pack and seed of `smelt demo`.
+//! pack of `smelt demo`.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -8,13 +8,12 @@ use std::{env, fs, io};
 
 const PAGES: &str = "docs/src/reference/diagnostics";
 const PACK: [&str; 2] = ["mappings/synthea", "sql/synthea"];
-const SEED: &str = "sql/demo/seed";
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
     let pages = files(PAGES)?;
     let pages = pages.iter().filter_map(|path| Some((path, stem(path, ".md").filter(|code| is_code(code))?)));
-    write("diagnostic_pages.rs", "include_str", pages)?;
+    write("diagnostic_pages.rs", pages)?;
 
     let mut pack = Vec::new();
     for directory in PACK {
@@ -23,10 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // As src/config/pack.rs reads them; a test compares.
     let endings = ["yaml", "yml", "csv", "json", "lock", "sql"];
     let is_read = |path: &&String| endings.iter().any(|ending| path.ends_with(&format!(".{ending}")));
-    write("demo_pack.rs", "include_str", pack.iter().filter(is_read).map(|path| (path, path.as_str())))?;
-
-    let seed = files(SEED)?;
-    write("demo_seed.rs", "include_bytes", seed.iter().filter_map(|path| Some((path, stem(path, ".csv.gz")?))))
+    write("demo_pack.rs", pack.iter().filter(is_read).map(|path| (path, path.as_str())))
 }
 
 /// Every file below a directory of the repository, in the order of their paths.
@@ -44,14 +40,10 @@ fn files(directory: &str) -> io::Result<Vec<String>> {
 }
 
 /// Writes a list of names and contents.
-fn write<'a>(
-    name: &str,
-    include: &str,
-    list: impl Iterator<Item = (&'a String, &'a str)>,
-) -> Result<(), Box<dyn Error>> {
+fn write<'a>(name: &str, list: impl Iterator<Item = (&'a String, &'a str)>) -> Result<(), Box<dyn Error>> {
     let mut text = String::from("&[\n");
     for (path, name) in list {
-        writeln!(text, "({name:?}, {include}!(concat!(env!(\"CARGO_MANIFEST_DIR\"), {:?}))),", format!("/{path}"))?;
+        writeln!(text, "({name:?}, include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), {:?}))),", format!("/{path}"))?;
     }
     text.push(']');
     fs::write(Path::new(&env::var("OUT_DIR")?).join(name), text)?;

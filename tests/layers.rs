@@ -131,7 +131,6 @@ const RULES: &[Rule] = &[
             "clap",
             "clap_complete",
             // The demo fills a database that it has made itself; nothing else writes to one.
-            "flate2@seed.rs",
             "futures_sink@seed.rs",
             "indicatif",
             "tempfile",
@@ -140,6 +139,7 @@ const RULES: &[Rule] = &[
             "tokio_util",
             "tracing",
             "tracing_subscriber",
+            "zstd@seed.rs",
         ],
         io: true,
     },

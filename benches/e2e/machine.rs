@@ -117,7 +117,7 @@ impl Server {
                 eprintln!("making {schema}: {copies} copies of every patient");
                 let target = [format!("target={schema}"), format!("copies={copies}")];
                 let mut scale = self.psql("public");
-                scale.args(["-v", "every=15", "-v"]).arg(&target[0]).arg("-v").arg(&target[1]);
+                scale.args(["-v", "every=17", "-v"]).arg(&target[0]).arg("-v").arg(&target[1]);
                 run(scale.arg("-f").arg(root.join("benches/e2e/sql/scale.sql")))?;
             }
         }

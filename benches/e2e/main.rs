@@ -25,7 +25,7 @@ use table::Table;
 const ROUNDS: usize = 5;
 
 /// Copies of the demo's patients in the large store, and in the one that is a tenth of it.
-const COPIES: [(&str, u32); 2] = [("big", 680), ("mid", 68)];
+const COPIES: [(&str, u32); 2] = [("big", 339), ("mid", 34)];
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 

@@ -1,17 +1,15 @@
 #!/usr/bin/env bash
-# Loads the demo store into the database named by the usual PG* variables: schema.sql, then seed/ in the order of
-# tables.txt, then constraints.sql. Refuses a database that has a schema `synthea` already.
+# Loads the demo store into the database named by the usual PG* variables: schema.sql, then seed.sql.zst, then
+# constraints.sql. Refuses a database that has a schema `synthea` already. Needs psql and zstd; `smelt demo` needs neither.
 #
 #   createdb demo && PGDATABASE=demo ./load.sh
 set -euo pipefail
 cd "$(dirname "$0")"
-run() { psql -X -q -v ON_ERROR_STOP=1 "$@"; }
+command -v zstd >/dev/null || { echo "zstd was not found (Debian: apt-get install zstd)" >&2; exit 1; }
 {
   echo "SET client_min_messages = warning; BEGIN;"
   cat schema.sql
-  while read -r table columns; do
-    echo "\\copy $table ($columns) FROM PROGRAM 'gzip -dc seed/$table.csv.gz' (FORMAT csv)"
-  done < tables.txt
+  zstd -dc seed.sql.zst
   cat constraints.sql
   echo "COMMIT; ANALYZE;"
-} | run
+} | psql -X -q -v ON_ERROR_STOP=1

@@ -199,11 +199,12 @@ pub async fn dry_run(
         let program = &part.compiled.program;
         let _ = writeln!(
             text,
-            "\n-- {} ({}): about {} rows in {} ranges",
+            "\n-- {} ({}): about {} rows in {} range{}",
             part.compiled.mapping,
             program.resource_type,
             part.estimate,
-            part.ranges.len()
+            part.ranges.len(),
+            if part.ranges.len() == 1 { "" } else { "s" }
         );
         for (number, stream) in part.compiled.streams.iter().enumerate() {
             let range = part.ranges.first().cloned().unwrap_or_default();
@@ -213,6 +214,7 @@ pub async fn dry_run(
                 // Bounds of ranges and keys of patients are cell values.
                 let what = match param {
                     Param::Text(_) => "a text".to_owned(),
+                    Param::TextArray(all) if all.len() == 1 => "1 key".to_owned(),
                     Param::TextArray(all) => format!("{} keys", all.len()),
                 };
                 let _ = writeln!(text, "-- ${}: {what}", at + 1);

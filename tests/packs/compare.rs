@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::differences::{Found, Kind, compare, explained};
-use super::store::{export, filled, lines, text};
+use super::store::{eleven, export, lines, text};
 use crate::rust_text::root;
 
 /// In this order the references in a type's key are known when it comes.
@@ -39,7 +39,7 @@ const TYPES: [&str; 21] = [
 #[tokio::test]
 async fn synthea_says_the_same_or_the_page_says_why() {
     let folder = root().join("tests/packs/eleven");
-    let database = filled(folder.join("tables")).await;
+    let database = eleven().await;
     let exported = export(&database, &["--type", &TYPES.join(",")]);
     let ours = |name: &str| exported.resources(name);
     let read = |name: &str| lines(&folder.join(format!("fhir/{name}.ndjson.gz")));

@@ -189,7 +189,7 @@ async fn compressed_and_rolled_files_hold_the_same_bytes() {
 /// What `smelt grants` prints is enough for a role that may do nothing else.
 #[tokio::test]
 async fn the_printed_grants_are_enough() {
-    let database = filled(root().join("sql/demo/seed")).await;
+    let database = filled().await;
     let client = database.client().await;
     let role = format!("reader_{}", database.name);
     client

@@ -12,41 +12,74 @@ use serde_json::Value;
 use smelt::bulk::report::Report;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
+use tokio_postgres::Client;
 
 use crate::rust_text::root;
 use crate::support::database::Database;
 
 /// The demo seed, loaded once. Tests only read it.
-pub(crate) async fn demo() -> &'static Database {
+pub async fn demo() -> &'static Database {
     static DEMO: OnceCell<Database> = OnceCell::const_new();
-    DEMO.get_or_init(|| filled(root().join("sql/demo/seed"))).await
+    DEMO.get_or_init(filled).await
 }
 
-/// A database with the tables of `sql/demo/schema.sql` and the rows of a folder in the form of `sql/demo/seed`.
-pub(crate) async fn filled(seed: PathBuf) -> Database {
-    let sql = |name: &str| fs::read_to_string(root().join("sql/demo").join(name)).expect("a file of the demo");
+/// A database with the demo seed.
+pub async fn filled() -> Database {
+    let (database, client) = empty().await;
+    let file = File::open(root().join("sql/demo/seed.sql.zst")).expect("the seed");
+    let mut script = BufReader::new(zstd::Decoder::new(file).expect("zstd"));
+    let mut statement = String::new();
+    while script.read_line(&mut statement).expect("UTF-8") > 0 {
+        let mut rows = Vec::new();
+        let mut next = 0;
+        while rows[next..] != *b"\\.\n" {
+            next = rows.len();
+            assert!(script.read_until(b'\n', &mut rows).expect("zstd") > 0, "{statement} has an end");
+        }
+        rows.truncate(next);
+        copy(&client, statement.trim_end().trim_end_matches(';'), rows).await;
+        statement.clear();
+    }
+    finish(&client).await;
+    database
+}
+
+/// A database with the tables of the demo and the rows of `tests/packs/eleven`.
+pub(super) async fn eleven() -> Database {
+    let folder = root().join("tests/packs/eleven");
+    let (database, client) = empty().await;
+    for line in fs::read_to_string(folder.join("tables.txt")).expect("a file").lines() {
+        let (table, columns) = line.split_once(' ').expect("a table and its columns");
+        // Empty tables are left out.
+        let Ok(file) = File::open(folder.join(format!("tables/{table}.csv.gz"))) else { continue };
+        let mut rows = Vec::new();
+        GzDecoder::new(file).read_to_end(&mut rows).expect("gzip");
+        copy(&client, &format!("copy {table} ({columns}) from stdin (format csv)"), rows).await;
+    }
+    finish(&client).await;
+    database
+}
+
+fn sql(name: &str) -> String {
+    fs::read_to_string(root().join("sql/demo").join(name)).expect("a file of the demo")
+}
+
+async fn empty() -> (Database, Client) {
     let database = Database::with_options("").await;
     let client = database.client().await;
     client.batch_execute(&sql("schema.sql")).await.expect("the schema");
-    for line in sql("tables.txt").lines() {
-        let (table, columns) = line.split_once(' ').expect("a table and its columns");
-        // A set of ours may leave empty tables out.
-        let Ok(file) = File::open(seed.join(format!("{table}.csv.gz"))) else { continue };
-        let copy = format!("copy {table} ({columns}) from stdin (format csv)");
-        let mut sink = Box::pin(client.copy_in::<_, Bytes>(&copy).await.expect("a copy begins"));
-        let mut rows = GzDecoder::new(file);
-        loop {
-            let mut chunk = Vec::new();
-            if rows.by_ref().take(1 << 18).read_to_end(&mut chunk).expect("gzip") == 0 {
-                break;
-            }
-            sink.send(Bytes::from(chunk)).await.expect("rows");
-        }
-        sink.as_mut().finish().await.expect("rows that fit the table");
-    }
+    (database, client)
+}
+
+async fn copy(client: &Client, statement: &str, rows: Vec<u8>) {
+    let mut sink = Box::pin(client.copy_in::<_, Bytes>(statement).await.expect("a copy begins"));
+    sink.send(Bytes::from(rows)).await.expect("rows");
+    sink.as_mut().finish().await.expect("rows that fit the table");
+}
+
+async fn finish(client: &Client) {
     client.batch_execute(&sql("constraints.sql")).await.expect("the constraints");
     client.batch_execute("analyze").await.expect("statistics");
-    database
 }
 
 /// Runs `smelt COMMAND --mappings … --database … ARGS`, without settings of this machine.

@@ -1,6 +1,6 @@
 -- Multiplies the demo store (schema synthea) into a large one. Same input and settings, same rows.
 --
---   psql -v target=big -v copies=680 -v every=19 -f scale.sql
+--   psql -v target=big -v copies=339 -v every=17 -f scale.sql
 --
 --   target  schema to create; it must not exist
 --   copies  clones of every patient
