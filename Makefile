@@ -13,12 +13,14 @@ demo: ## Export synthetic patients from a database made for it
 	$(CARGO) build --locked --release
 	target/release/smelt demo
 
-test: ## Run every test; PostgreSQL is installed where it is missing
+test: ## Run every test; PostgreSQL and zstd are installed where they are missing
 	@scripts/postgres.sh >/dev/null
+	@command -v zstd >/dev/null || scripts/install.sh zstd
 	$(CARGO) test --locked
 
 test-clients: ## Run published bulk clients against the service; BULK_CLIENTS names the program that drives them
 	@test -f "$(BULK_CLIENTS)" || { echo "set BULK_CLIENTS to a program that takes --base URL --group ID --client-id ID --jwks FILE --work DIR"; exit 1; }
+	@command -v zstd >/dev/null || scripts/install.sh zstd
 	$(CARGO) build --locked --release
 	scripts/test-clients.sh "$(BULK_CLIENTS)"
 
@@ -38,6 +40,7 @@ soak: ## Run the long tests
 
 bench: ## Run the benchmarks
 	@scripts/postgres.sh >/dev/null
+	@command -v zstd >/dev/null || scripts/install.sh zstd
 	$(CARGO) bench --locked --bench encode --bench e2e
 
 fhir-tables: ## Write the FHIR tables anew from the official packages in FHIR_PACKAGES

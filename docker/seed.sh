@@ -1,6 +1,6 @@
 #!/bin/sh
 # Fills the database with synthetic patients, and makes the role that smelt connects as. The image of PostgreSQL runs it
-# once, when the data directory is new; it needs psql, gzip, and the PG* or POSTGRES_* variables of that image.
+# once, when the data directory is new; it needs psql, zstd, and the PG* or POSTGRES_* variables of that image.
 set -eu
 
 seed=${SEED_DIRECTORY:-/seed}
@@ -10,10 +10,7 @@ export PGOPTIONS='-c search_path=synthea'
 sql() { psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 "$@"; }
 
 sql --file="$seed/schema.sql"
-while read -r table columns; do
-    [ -f "$seed/seed/$table.csv.gz" ] || continue
-    gzip -dc "$seed/seed/$table.csv.gz" | sql --command="copy $table ($columns) from stdin (format csv)"
-done <"$seed/tables.txt"
+zstd -dc "$seed/seed.sql.zst" | sql
 sql --file="$seed/constraints.sql"
 sql --command=analyze
 

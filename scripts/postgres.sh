@@ -18,20 +18,8 @@ newest() {
     done | sort -n | tail -1 | cut -d' ' -f2-
 }
 
-install() {
-    local root=()
-    if ((EUID != 0)); then
-        sudo -n true 2>/dev/null || return 1
-        root=(sudo -n)
-    fi
-    command -v apt-get >/dev/null || return 1
-    echo "installing the Debian package postgresql" >&2
-    "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -qq >&2
-    "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y postgresql >&2
-}
-
 found=$(newest || true)
-if [[ -z $found ]] && install; then
+if [[ -z $found ]] && "$(dirname "${BASH_SOURCE[0]}")/install.sh" postgresql; then
     found=$(newest || true)
 fi
 if [[ -z $found ]]; then

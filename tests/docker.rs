@@ -108,7 +108,7 @@ async fn seed_server_and_health_check_work_as_plain_processes() {
             break answer.json();
         }
     };
-    assert_eq!(manifest["output"][0]["count"], 147);
+    assert_eq!(manifest["output"][0]["count"], 295);
     drop(server);
     assert_eq!(ready(&format!("127.0.0.1:{port}")).status.code(), Some(6));
     let sql = format!("drop owned by {role}; drop role {role}");

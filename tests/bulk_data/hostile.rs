@@ -71,7 +71,7 @@ async fn no_sign_of_a_request_becomes_a_header_or_a_path() {
             assert!(!answer.text().contains("SQL"), "{url}: {}", answer.text());
         }
     }
-    assert_eq!(server.manifest(&server.kick_off("/$export?_type=Patient"))["output"][0]["count"], 147);
+    assert_eq!(server.manifest(&server.kick_off("/$export?_type=Patient"))["output"][0]["count"], 295);
 }
 
 // K-13 X-04

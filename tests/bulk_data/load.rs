@@ -28,7 +28,7 @@ async fn crowd(clients: usize, exports: usize) -> Duration {
             let job = &jobs[n % jobs.len()];
             scope.spawn(move || {
                 let manifest = server.manifest(job);
-                assert_eq!((count(&manifest, "Patient"), count(&manifest, "Encounter")), (147, 7_578));
+                assert_eq!((count(&manifest, "Patient"), count(&manifest, "Encounter")), (295, 16_854));
                 for item in manifest["output"].as_array().unwrap() {
                     let file = server.get(item["url"].as_str().unwrap());
                     assert_eq!(file.status, 200);
@@ -80,7 +80,7 @@ async fn export_under_polls(per_minute: u64) -> f64 {
             });
         }
         let manifest = server.manifest(&server.kick_off("/$export"));
-        assert_eq!(count(&manifest, "Patient"), 147);
+        assert_eq!(count(&manifest, "Patient"), 295);
         stop.store(true, Ordering::Relaxed);
     });
     began.elapsed().as_secs_f64()

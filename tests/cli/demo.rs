@@ -109,7 +109,7 @@ fn every_type_is_exported_and_nothing_else_is_left() {
     for (resource_type, (resources, rejected)) in table {
         assert_eq!((resources, rejected), (counts[&resource_type], 0), "{resource_type}");
     }
-    assert_eq!((counts["Patient"], counts["Encounter"]), (147, 7_578));
+    assert_eq!((counts["Patient"], counts["Encounter"]), (295, 16_854));
     assert!(counts.len() > 20 && counts["Observation"] > 100_000, "{counts:?}");
     assert!(told.contains("files: smelt-demo-out"), "{told}");
 

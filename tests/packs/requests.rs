@@ -156,7 +156,9 @@ async fn compressed_and_rolled_files_hold_the_same_bytes() {
         bytes
     };
     let plain = bytes(&conditions(&[]));
-    assert_eq!(plain.split(|byte| *byte == b'\n').count(), 4584 + 1);
+    let client = database.client().await;
+    let rows: i64 = client.query_one("select count(*) from synthea.conditions", &[]).await.expect("a count").get(0);
+    assert_eq!(plain.split(|byte| *byte == b'\n').count() as i64, rows + 1);
     for (args, ending, encoding) in [
         (&["--gzip"][..], "ndjson.gz", Some("gzip")),
         (&["--zstd", "--file-size", "1MiB"], "ndjson.zst", Some("zstd")),

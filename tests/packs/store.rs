@@ -18,13 +18,13 @@ use crate::rust_text::root;
 use crate::support::database::Database;
 
 /// The demo seed, loaded once. Tests only read it.
-pub async fn demo() -> &'static Database {
+pub(crate) async fn demo() -> &'static Database {
     static DEMO: OnceCell<Database> = OnceCell::const_new();
     DEMO.get_or_init(filled).await
 }
 
 /// A database with the demo seed.
-pub async fn filled() -> Database {
+pub(crate) async fn filled() -> Database {
     let (database, client) = empty().await;
     let file = File::open(root().join("sql/demo/seed.sql.zst")).expect("the seed");
     let mut script = BufReader::new(zstd::Decoder::new(file).expect("zstd"));
