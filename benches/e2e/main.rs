@@ -62,6 +62,7 @@ fn tables() -> Vec<Table> {
             .row("smelt, nothing stored, 1 worker", flat("null", 1))
             .row("smelt, nothing stored, 2 workers", flat("null", 2))
             .row("smelt, nothing stored, 4 workers", flat("null", 4))
+            .row("`dd`, as many bytes, synced", Peer::Disk { mebibytes: 3992 })
             .row("smelt, files, 1 worker", flat("file", 1))
             .row("smelt, files, 2 workers", flat("file", 2))
             .row("smelt, gzip, 2 workers", flat("gzip", 2))

@@ -53,6 +53,8 @@ pub(crate) enum Peer {
     Copy { schema: &'static str, names: Vec<&'static str> },
     /// Resources built in SQL, copied out.
     Json { schema: &'static str, names: Vec<&'static str>, jsonb: bool },
+    /// So many MiB of nothing written and synced by dd: what the disk takes, without a database.
+    Disk { mebibytes: u32 },
 }
 
 impl Peer {
@@ -87,6 +89,13 @@ impl Peer {
                     commands.push(copy(server, schema, &sql));
                 }
                 server.measure(&mut commands)
+            }
+            Self::Disk { mebibytes } => {
+                let out = tempfile::tempdir()?;
+                let mut dd = Command::new("dd");
+                dd.args(["if=/dev/zero", "bs=1M", "conv=fsync", "status=none", &format!("count={mebibytes}")]);
+                dd.arg(format!("of={}", out.path().join("zeroes").display()));
+                server.measure(&mut [dd])
             }
         }
     }

@@ -12,6 +12,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use super::codec::{Compressor, Digested};
+use super::disk::Disk;
 use super::journal::{Journal, part_name, sync_directory};
 use super::{Codec, Names, Sink, SinkError, SinkFile, StoredFile};
 
@@ -58,7 +59,7 @@ impl Sink for LocalSink {
         let path = self.directory.join(&name);
         let (part, file) = Part::create(self.directory.join(part_name(&name)))?;
         let failed = |error| SinkError::io("start writing", &path, error);
-        let compressor = Compressor::new(codec, Digested::new(file)).map_err(failed)?;
+        let compressor = Compressor::new(codec, Digested::new(Disk::new(file))).map_err(failed)?;
         let (orders, received) = sync_channel(CHUNKS - 2);
         let (used, unused) = sync_channel(CHUNKS);
         let writer = Writer { path: path.clone(), part, compressor };
@@ -217,7 +218,7 @@ impl Drop for LocalFile {
 struct Writer {
     path: PathBuf,
     part: Part,
-    compressor: Compressor<Digested<File>>,
+    compressor: Compressor<Digested<Disk>>,
 }
 
 impl Writer {
@@ -240,8 +241,8 @@ impl Writer {
         let Self { path, part, compressor } = self;
         let failed = |action| move |error| (action, error);
         let written = (|| {
-            let (file, bytes, sha256) = compressor.finish().map_err(failed("write"))?.into_parts();
-            file.sync_all().map_err(failed("sync"))?;
+            let (disk, bytes, sha256) = compressor.finish().map_err(failed("write"))?.into_parts();
+            disk.sync().map_err(failed("sync"))?;
             Ok((bytes, sha256))
         })();
         let (bytes, sha256) = written.map_err(|(action, error)| SinkError::io(action, &path, error))?;
@@ -397,7 +398,7 @@ mod tests {
         let writer = |path: &str| {
             let file = OpenOptions::new().write(true).open("/dev/full").unwrap();
             let part = Part { path: PathBuf::from(path), renamed: true };
-            let compressor = Compressor::new(Codec::None, Digested::new(file)).unwrap();
+            let compressor = Compressor::new(Codec::None, Digested::new(Disk::new(file))).unwrap();
             Writer { path: PathBuf::from(path), part, compressor }
         };
         let (orders, received) = sync_channel(CHUNKS - 2);

@@ -8,6 +8,7 @@
 mod codec;
 #[cfg(test)]
 mod contract;
+mod disk;
 mod journal;
 mod local;
 mod null;
