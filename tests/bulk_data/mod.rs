@@ -2,8 +2,10 @@
 
 mod control;
 mod files;
+mod held;
 mod hostile;
 mod kickoff;
+mod limits;
 mod load;
 mod operate;
 mod status;
