@@ -5,6 +5,7 @@ mod files;
 mod held;
 mod hostile;
 mod kickoff;
+mod kills;
 mod limits;
 mod load;
 mod operate;
