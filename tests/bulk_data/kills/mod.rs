@@ -212,7 +212,7 @@ impl Play {
                 let largest = files.iter().max_by_key(|file| file["fileSize"].as_u64()).unwrap();
                 let path = largest["url"].as_str().unwrap().strip_prefix(&server.base).unwrap().to_owned();
                 let mut stream = begin(&server, "GET", &path);
-                let mut some = vec![0; 500 + self.dice.below(largest["fileSize"].as_u64().unwrap() as usize / 2)];
+                let mut some = vec![0; 4_096 + self.dice.below(largest["fileSize"].as_u64().unwrap() as usize / 2)];
                 stream.read_exact(&mut some).unwrap();
                 let head = some.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap() + 4;
                 self.cut = Some(Cut { path, begun: some.split_off(head) });
