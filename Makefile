@@ -36,7 +36,8 @@ lint-docker: ## Lint the container files, where hadolint is installed
 
 soak: ## Run the long tests
 	@scripts/postgres.sh >/dev/null
-	SMELT_KILLS=200 $(CARGO) test --locked --release --test main -- soak kills_break --include-ignored --nocapture
+	$(CARGO) test --locked --release --test main soak -- --ignored --nocapture
+	SMELT_KILLS=200 $(CARGO) test --locked --release --test main kills_break -- --nocapture
 
 bench: ## Run the benchmarks
 	@scripts/postgres.sh >/dev/null

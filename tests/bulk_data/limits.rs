@@ -109,7 +109,7 @@ fn deeds(server: &Server, status: &str) -> Vec<String> {
 #[tokio::test]
 async fn the_end_of_every_export_is_in_the_audit_trail() {
     let held = Held::new().await;
-    let server = held.serve(&["--job-ttl", "1s"]);
+    let server = held.serve(&["--job-ttl", "3s"]);
     let status = server.kick_off("/$export");
     server.manifest(&status);
     eventually("its time is over", || async { server.get(&status).status == 404 }).await;
