@@ -75,6 +75,8 @@ async fn an_export_may_be_shared_while_it_has_not_ended() {
     server.manifest(&next);
     let attached = server.audit().iter().filter(|line| line.to_string().contains("\"attached\"")).count();
     assert_eq!(attached, 5);
+    let metrics = server.raw("GET", "/metrics", &[], &[]).text();
+    assert!(metrics.contains("smelt_export_steps_total{step=\"attached\"} 5\n"), "{metrics}");
 
     let apart = held.serve(&[]);
     assert_ne!(apart.kick_off("/$export"), apart.kick_off("/$export"), "unless it is wanted");
