@@ -37,6 +37,7 @@ lint-docker: ## Lint the container files, where hadolint is installed
 soak: ## Run the long tests
 	@scripts/postgres.sh >/dev/null
 	$(CARGO) test --locked --release --test main soak -- --ignored --nocapture
+	SMELT_KILLS=200 $(CARGO) test --locked --release --test main kills_break -- --nocapture
 
 bench: ## Run the benchmarks
 	@scripts/postgres.sh >/dev/null

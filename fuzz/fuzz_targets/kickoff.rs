@@ -21,6 +21,7 @@ fuzz_target!(|request: Request<'_>| {
         base_url: "https://bulk.example.org/r4",
         compartment: &|name| patient_compartment(name).is_some(),
         searchable: &|_, code| matches!(code, "_id" | "category" | "code" | "gender"),
+        strict_filters: false,
     };
     let intake = |lenient| Intake {
         dialect: if request.v4 { Dialect::V4 } else { Dialect::Compatible },

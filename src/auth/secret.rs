@@ -10,6 +10,8 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, crypto};
 
 /// Name of the key file in the state directory.
 const FILE: &str = "token.key";
+/// Its name until it is whole. A process that dies may leave it behind; the next one removes it.
+const DRAFT: &str = ".token.key.new";
 const LENGTH: usize = 32;
 
 /// What only this server can sign with. `Debug` does not show it.
@@ -59,10 +61,14 @@ impl SigningKey {
     }
 
     /// The key in `DIR/token.key`, made on first use and readable by its owner only. Whoever deletes the file and
-    /// starts the server again has revoked every token.
+    /// starts the server again has revoked every token. The caller has the directory to itself.
     pub fn load_or_create(state_dir: &Path) -> Result<Self, KeyError> {
         let path = state_dir.join(FILE);
         let io = |source| KeyError::Io { path: path.clone(), source };
+        match std::fs::remove_file(state_dir.join(DRAFT)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
+            _ => {}
+        }
         let file = match File::open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 create(state_dir, &path, &random()?).map_err(io)?;
@@ -113,11 +119,10 @@ fn random() -> Result<[u8; LENGTH], KeyError> {
     Ok(bytes)
 }
 
-/// Makes the file whole or not at all, and never in place of another: two servers that start at once get one key.
+/// Makes the file whole or not at all, and never in place of another.
 fn create(directory: &Path, path: &Path, bytes: &[u8; LENGTH]) -> io::Result<()> {
-    let draft = directory.join(format!(".{FILE}.{}", std::process::id()));
+    let draft = directory.join(DRAFT);
     let write = || {
-        let _ = std::fs::remove_file(&draft);
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
         file.write_all(bytes)?;
         file.sync_all()?;
@@ -154,6 +159,10 @@ mod tests {
         assert_eq!(mode(&path), 0o600);
         let again = SigningKey::load_or_create(dir.path()).unwrap();
         assert!(again.is_seal(&first.seal("x").unwrap(), "x"));
+        // A process that died between the two names of the key.
+        std::fs::hard_link(&path, dir.path().join(DRAFT)).unwrap();
+        let after = SigningKey::load_or_create(dir.path()).unwrap();
+        assert!(after.is_seal(&first.seal("x").unwrap(), "x"));
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing else is left");
         std::fs::remove_file(&path).unwrap();
         let other = SigningKey::load_or_create(dir.path()).unwrap();
@@ -179,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn servers_that_start_at_once_have_one_key() {
+    fn a_key_that_is_there_is_not_replaced() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(FILE);
         create(dir.path(), &path, &[1; LENGTH]).unwrap();

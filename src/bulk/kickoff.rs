@@ -66,6 +66,9 @@ pub struct Known<'a> {
     pub compartment: &'a dyn Fn(&str) -> bool,
     /// Whether `_typeFilter` can use a token parameter: type, parameter.
     pub searchable: &'a dyn Fn(&str, &str) -> bool,
+    /// A lenient client is not forgiven a filter that cannot be asked either: without it the export would be wider
+    /// (K-59).
+    pub strict_filters: bool,
 }
 
 /// A kick-off that can be honoured.
@@ -103,6 +106,10 @@ pub fn read(intake: &Intake<'_>, known: &Known<'_>) -> Result<KickOff, Refusal> 
         let asked = Asked::sort(pairs, intake, known, &mut mistakes)?;
         asked.check(intake, known, &mut mistakes)
     });
+    if intake.lenient && known.strict_filters && mistakes.iter().any(Mistake::is_filter) {
+        mistakes.retain(Mistake::is_filter);
+        return Err(refusal(400, &mistakes));
+    }
     match read {
         Ok(request) if mistakes.is_empty() || intake.lenient => Ok(KickOff { request, ignored: ignored(&mistakes) }),
         Ok(_) => Err(refusal(400, &mistakes)),

@@ -66,7 +66,10 @@ pub(super) fn run(settings: &Settings) -> Result<Exit, Failure> {
         max_unfinished_per_client: server.max_running_per_client.get() as usize,
         max_queued: server.max_queued_jobs.get() as usize,
         kept_for: server.job_ttl,
+        attach: server.attach_to_unfinished,
+        max_bytes: server.max_total_size,
         max_job_bytes: server.max_job_size,
+        listener: Some(audit.listener(Arc::new(crate::clock::SystemClock))),
         ..JobsConfig::new(state.join("jobs"))
     };
     let live = LiveEngine::new(source, Arc::new(prepared), options);

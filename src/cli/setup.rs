@@ -19,7 +19,7 @@ use crate::auth::{
 use crate::bulk::capability::TypeFeatures;
 use crate::clock::SystemClock;
 use crate::config::ServerSettings;
-use crate::config::server::{AuthMode, FileUrls};
+use crate::config::server::{AuthMode, FileUrls, LenientFilters};
 use crate::http::{BaseUrl, Certificate, Options, ServeError, TlsError};
 use crate::job::StoreError;
 
@@ -173,7 +173,10 @@ pub(super) fn authority(
                 algorithms: algorithms(server)?,
                 discovery_extra: discovery_extra(server)?,
                 fetch,
-                rates: Rates::default(),
+                rates: Rates {
+                    per_address: server.token_requests_per_address.get(),
+                    per_client: server.token_requests_per_client.get(),
+                },
             };
             Authority::smart(settings, clients.unwrap_or_default(), key, replays, clock)
         }
@@ -203,6 +206,7 @@ pub(super) fn options(server: &ServerSettings, base_url: BaseUrl) -> Options {
         max_body: server.max_body,
         status_hold: server.status_hold,
         polls_per_minute: server.polls_per_minute.get(),
+        strict_filters: server.typefilter_lenient == LenientFilters::Reject,
         require_prefer: server.require_prefer,
         require_group_scope: server.require_group_scope,
         metrics_apart: server.metrics_listen.is_some(),

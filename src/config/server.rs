@@ -33,6 +33,16 @@ pub enum FileUrls {
     Signed,
 }
 
+/// What becomes of a lenient client's filter that cannot be asked (K-59).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LenientFilters {
+    /// It is left out, and told.
+    #[default]
+    Ignore,
+    /// The kick-off is refused.
+    Reject,
+}
+
 /// All settings of the server, each checked by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each is described in the table of settings")]
@@ -51,6 +61,8 @@ pub struct ServerSettings {
     pub more_algorithms: Vec<String>,
     pub discovery_extra: Option<PathBuf>,
     pub token_lifetime: Duration,
+    pub token_requests_per_client: NonZeroU32,
+    pub token_requests_per_address: NonZeroU32,
     pub open_to_network: bool,
     pub tls_cert: Option<PathBuf>,
     pub tls_key: Option<PathBuf>,
@@ -62,10 +74,13 @@ pub struct ServerSettings {
     pub max_running_per_client: NonZeroU32,
     pub max_queued_jobs: NonZeroU32,
     pub max_job_size: Option<u64>,
+    pub max_total_size: Option<u64>,
+    pub attach_to_unfinished: bool,
     pub job_ttl: Duration,
     pub max_body: u64,
     pub status_hold: Duration,
     pub polls_per_minute: NonZeroU32,
+    pub typefilter_lenient: LenientFilters,
     pub require_prefer: bool,
     pub require_group_scope: bool,
     pub drain_timeout: Duration,
@@ -97,6 +112,8 @@ impl ServerSettings {
             more_algorithms: list("more-algorithms")?,
             discovery_extra: look.path("discovery-extra")?,
             token_lifetime: time("token-lifetime")?,
+            token_requests_per_client: count("token-requests-per-client")?.unwrap_or(NonZeroU32::MIN),
+            token_requests_per_address: count("token-requests-per-address")?.unwrap_or(NonZeroU32::MIN),
             open_to_network: switch("open-to-network")?,
             tls_cert: look.path("tls-cert")?,
             tls_key: look.path("tls-key")?,
@@ -108,10 +125,13 @@ impl ServerSettings {
             max_running_per_client: count("max-running-per-client")?.unwrap_or(NonZeroU32::MIN),
             max_queued_jobs: count("max-queued-jobs")?.unwrap_or(NonZeroU32::MIN),
             max_job_size: look.get("max-job-size", value::size)?,
+            max_total_size: look.get("max-total-size", value::size)?,
+            attach_to_unfinished: switch("attach-to-unfinished")?,
             job_ttl: time("job-ttl")?,
             max_body: look.get("max-body", value::size)?.unwrap_or(1 << 24),
             status_hold: time("status-hold")?,
             polls_per_minute: count("polls-per-minute")?.unwrap_or(NonZeroU32::MIN),
+            typefilter_lenient: look.get("typefilter-lenient", lenient_filters)?.unwrap_or_default(),
             require_prefer: switch("require-prefer")?,
             require_group_scope: switch("require-group-scope")?,
             drain_timeout: time("drain-timeout")?,
@@ -126,6 +146,14 @@ fn auth(text: &str) -> Option<AuthMode> {
         "smart" => Some(AuthMode::Smart),
         "external" => Some(AuthMode::External),
         "none" => Some(AuthMode::None),
+        _ => None,
+    }
+}
+
+fn lenient_filters(text: &str) -> Option<LenientFilters> {
+    match text {
+        "ignore" => Some(LenientFilters::Ignore),
+        "reject" => Some(LenientFilters::Reject),
         _ => None,
     }
 }

@@ -116,6 +116,23 @@ pub const SERVER_SETTINGS: &[Setting] = &[
         meaning: "How long an access token of this server is valid. SMART asks for 5 minutes at most.",
     },
     Setting {
+        name: "token-requests-per-client",
+        kind: Kind::Count,
+        default: Some("120"),
+        env: "SMELT_TOKEN_REQUESTS_PER_CLIENT",
+        flag: "--token-requests-per-client",
+        meaning: "Token requests of one client in a minute; more are answered with 429.",
+    },
+    Setting {
+        name: "token-requests-per-address",
+        kind: Kind::Count,
+        default: Some("300"),
+        env: "SMELT_TOKEN_REQUESTS_PER_ADDRESS",
+        flag: "--token-requests-per-address",
+        meaning: "Token requests from one address, or one IPv6 network of 64 bits, in a minute; more are answered with \
+            429. Clients behind a proxy share its address unless `trusted-proxies` names it.",
+    },
+    Setting {
         name: "open-to-network",
         kind: Kind::Switch,
         default: Some("false"),
@@ -208,8 +225,26 @@ pub const SERVER_SETTINGS: &[Setting] = &[
         meaning: "An export that stores more than this fails. Unless given, the disk is the limit.",
     },
     Setting {
+        name: "max-total-size",
+        kind: Kind::Size,
+        default: None,
+        env: "SMELT_MAX_TOTAL_SIZE",
+        flag: "--max-total-size",
+        meaning: "What the files of all exports may take together. Once finished ones take it all, a kick-off is refused \
+            with 503; when running ones grow beyond it, the youngest of them fails. Unless given, the disk is the limit.",
+    },
+    Setting {
+        name: "attach-to-unfinished",
+        kind: Kind::Switch,
+        default: Some("false"),
+        env: "SMELT_ATTACH_TO_UNFINISHED",
+        flag: "--attach-to-unfinished",
+        meaning: "Answers a kick-off that repeats an unfinished one of the same client with that export, instead of \
+            running it twice. Whoever deletes it deletes it for everybody who was given it.",
+    },
+    Setting {
         name: "job-ttl",
-        kind: Kind::Time(60, 31_536_000),
+        kind: Kind::Time(1, 31_536_000),
         default: Some("24h"),
         env: "SMELT_JOB_TTL",
         flag: "--job-ttl",
@@ -240,6 +275,16 @@ pub const SERVER_SETTINGS: &[Setting] = &[
         flag: "--polls-per-minute",
         meaning: "Status requests a client may send in a minute for one export; more are answered with 429 and \
             change nothing else.",
+    },
+    Setting {
+        name: "typefilter-lenient",
+        kind: Kind::Words(&["ignore", "reject"]),
+        default: Some("ignore"),
+        env: "SMELT_TYPEFILTER_LENIENT",
+        flag: "--typefilter-lenient",
+        meaning: "What becomes of a filter in `_typeFilter` that cannot be asked when the client sends `Prefer: \
+            handling=lenient`: it is left out and told in a message file, or the kick-off is refused as it is without \
+            that header. Without its filter an export is wider than what was asked for.",
     },
     Setting {
         name: "require-prefer",

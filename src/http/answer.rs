@@ -101,8 +101,8 @@ impl<'a> Ask<'a> {
         status: u16,
         details: Vec<(&'static str, String)>,
     ) -> Result<(), Problem> {
-        let (client, request) = (client.map(str::to_owned), self.id.clone());
-        let event = Event { deed, client, address: self.address, request, job, status, details };
+        let request = Some((self.address, self.id.clone()));
+        let event = Event { deed, client: client.map(str::to_owned), request, job, status, details };
         self.service.audit.record(event, self.service.clock.now_micros()).await
     }
 }

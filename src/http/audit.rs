@@ -14,6 +14,8 @@ use serde_json::{Value, json};
 
 use super::reply::Problem;
 use crate::bulk::instant;
+use crate::clock::Clock;
+use crate::job::{self, Job, Listener, State};
 
 /// The file.
 #[derive(Debug, Clone)]
@@ -44,6 +46,12 @@ pub(super) enum Deed {
     Delete,
     /// Groups were read.
     Groups,
+    /// An export was completed.
+    Completed,
+    /// An export failed for good.
+    Failed,
+    /// An export and its files went away, because their time was over.
+    Expired,
 }
 
 impl Deed {
@@ -52,7 +60,8 @@ impl Deed {
         match self {
             Self::Token | Self::KickOff => ("operation", "E"),
             Self::Manifest | Self::File | Self::Groups => ("read", "R"),
-            Self::Delete => ("delete", "D"),
+            Self::Delete | Self::Expired => ("delete", "D"),
+            Self::Completed | Self::Failed => ("create", "C"),
         }
     }
 
@@ -64,6 +73,9 @@ impl Deed {
             Self::File => "file",
             Self::Delete => "delete",
             Self::Groups => "group",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Expired => "expired",
         }
     }
 }
@@ -74,9 +86,8 @@ pub(super) struct Event {
     pub(super) deed: Deed,
     /// The client; what an unknown one calls itself is not repeated.
     pub(super) client: Option<String>,
-    pub(super) address: IpAddr,
-    /// The request's name in the log.
-    pub(super) request: String,
+    /// Where the request came from, and its name in the log; nobody asked for what the server does by itself.
+    pub(super) request: Option<(IpAddr, String)>,
     /// The job.
     pub(super) job: Option<String>,
     /// Status of the answer.
@@ -98,21 +109,34 @@ impl Audit {
         Ok(())
     }
 
+    /// Writes what becomes of jobs, with nobody asking. It has happened already: if it cannot be written, the log says
+    /// so.
+    pub fn listener(&self, clock: Arc<dyn Clock>) -> Listener {
+        let audit = self.clone();
+        Arc::new(move |step, job| {
+            let Some(event) = Event::of_job(step, job) else { return };
+            if let Err(error) = audit.append(&event.to_line(clock.now_micros())) {
+                tracing::error!(job = %job.id, ?step, %error, "the audit trail cannot be written");
+            }
+        })
+    }
+
+    fn append(&self, line: &str) -> io::Result<()> {
+        let mut trail = self.trail.lock().unwrap_or_else(PoisonError::into_inner);
+        if trail.is_cut {
+            trail.file.write_all(b"\n")?;
+        }
+        trail.is_cut = true;
+        trail.file.write_all(line.as_bytes())?;
+        trail.is_cut = false;
+        trail.file.sync_data()
+    }
+
     /// Writes a line, and is back when it is on the disk.
     pub(super) async fn record(&self, event: Event, now: i64) -> Result<(), Problem> {
-        let mut line = event.to_json(now).to_string();
-        line.push('\n');
-        let trail = Arc::clone(&self.trail);
-        let written = tokio::task::spawn_blocking(move || {
-            let mut trail = trail.lock().unwrap_or_else(PoisonError::into_inner);
-            if trail.is_cut {
-                trail.file.write_all(b"\n")?;
-            }
-            trail.is_cut = true;
-            trail.file.write_all(line.as_bytes())?;
-            trail.is_cut = false;
-            trail.file.sync_data()
-        });
+        let line = event.to_line(now);
+        let audit = self.clone();
+        let written = tokio::task::spawn_blocking(move || audit.append(&line));
         match written.await.unwrap_or_else(|stopped| Err(io::Error::other(stopped))) {
             Ok(()) => Ok(()),
             Err(error) => {
@@ -135,6 +159,34 @@ fn open(path: &Path) -> io::Result<Trail> {
 }
 
 impl Event {
+    /// What becomes of a job without a request; `None` for steps that requests tell, or that are no end.
+    fn of_job(step: job::Event, job: &Job) -> Option<Self> {
+        let deed = match step {
+            job::Event::Completed => Deed::Completed,
+            job::Event::Failed => Deed::Failed,
+            job::Event::Expired => Deed::Expired,
+            job::Event::Accepted | job::Event::Started | job::Event::PutBack | job::Event::Deleted => return None,
+        };
+        // As a poll is answered, or was.
+        let status = if deed == Deed::Failed { 500 } else { 200 };
+        let mut details = match &job.state {
+            State::Completed { manifest, rejected } => vec![
+                ("files", job.files().count().to_string()),
+                ("resources", manifest.output.iter().map(|file| file.count).sum::<u64>().to_string()),
+                ("rejected", rejected.to_string()),
+            ],
+            State::Failed(failed) => vec![("reason", failed.text.clone())],
+            State::Accepted | State::InProgress => Vec::new(),
+        };
+        details.push(("runs", job.attempts.to_string()));
+        let (client, id) = (Some(job.client.clone()), Some(job.id.to_string()));
+        Some(Self { deed, client, request: None, job: id, status, details })
+    }
+
+    fn to_line(&self, now: i64) -> String {
+        format!("{}\n", self.to_json(now))
+    }
+
     fn to_json(&self, now: i64) -> Value {
         let (interaction, action) = self.deed.codes();
         let outcome = match self.status {
@@ -142,8 +194,9 @@ impl Event {
             400..500 => "4",
             _ => "8",
         };
-        let mut details = vec![json!({"type": "request", "valueString": self.request})];
-        details.extend(self.details.iter().map(|(name, text)| json!({"type": name, "valueString": text})));
+        let name = self.request.iter().map(|(_, name)| ("request", name));
+        let details = name.chain(self.details.iter().map(|(name, text)| (*name, text)));
+        let details: Vec<Value> = details.map(|(name, text)| json!({"type": name, "valueString": text})).collect();
         let mut entity = json!({
             "type": {"system": "http://terminology.hl7.org/CodeSystem/audit-entity-type", "code": "2"},
             "detail": details,
@@ -155,6 +208,10 @@ impl Event {
             .client
             .as_deref()
             .map_or_else(|| json!({"display": "unknown"}), |client| json!({"identifier": {"value": client}}));
+        let mut agent = json!({"who": who, "requestor": self.request.is_some()});
+        if let Some((address, _)) = &self.request {
+            agent["network"] = json!({"address": address.to_string(), "type": "2"});
+        }
         json!({
             "resourceType": "AuditEvent",
             "type": {"system": "http://terminology.hl7.org/CodeSystem/audit-event-type", "code": "rest"},
@@ -166,11 +223,7 @@ impl Event {
             "recorded": instant::write(now),
             "outcome": outcome,
             "outcomeDesc": self.status.to_string(),
-            "agent": [{
-                "who": who,
-                "requestor": true,
-                "network": {"address": self.address.to_string(), "type": "2"},
-            }],
+            "agent": [agent],
             "source": {"observer": {"display": concat!("smelt ", env!("CARGO_PKG_VERSION"))}},
             "entity": [entity],
         })
@@ -188,8 +241,7 @@ mod tests {
         Event {
             deed: Deed::KickOff,
             client: Some("lab".to_owned()),
-            address: Ipv4Addr::LOCALHOST.into(),
-            request: "r1".to_owned(),
+            request: Some((Ipv4Addr::LOCALHOST.into(), "r1".to_owned())),
             job: Some("j1".to_owned()),
             status,
             details: vec![("patients", "3".to_owned())],

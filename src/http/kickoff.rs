@@ -15,7 +15,7 @@ use crate::bulk::kickoff::{Dialect, Intake, KickOff, Known, read};
 use crate::bulk::prefer::Prefer;
 use crate::bulk::{ExportRequest, Level, instant};
 use crate::fhir::outcome::{Issue, IssueType, OperationOutcome, Severity};
-use crate::job::{CheckError, NewJob, SubmitError};
+use crate::job::{CheckError, NewJob, SubmitError, Submitted};
 
 /// Ids of unknown patients that an answer lists (K-50).
 const LISTED: usize = 20;
@@ -33,15 +33,19 @@ pub(super) async fn kick_off(ask: &mut Ask<'_>, level: Level, dialect: Dialect) 
     let refused = match accepted {
         Err(problem) => problem,
         Ok((new, prefer)) => match ask.service.jobs.submit(&access.client, new).await {
-            Ok(job) => {
+            Ok(Submitted { job, attached }) => {
                 let id = job.id;
+                let mut details = details;
+                details.extend(attached.then(|| ("attached", "true".to_owned())));
                 let noted = ask.audit(Deed::KickOff, Some(&access.client), Some(id.to_string()), 202, details).await;
                 if let Err(problem) = noted {
-                    // What cannot be recorded is not done.
-                    let _ = ask.service.jobs.delete(id).await;
+                    // What cannot be recorded is not done; what was done before stays.
+                    if !attached {
+                        let _ = ask.service.jobs.delete(id).await;
+                    }
                     return Err(problem);
                 }
-                tracing::info!(job = %id, client = access.client, request = ask.id, "export accepted");
+                tracing::info!(job = %id, client = access.client, request = ask.id, attached, "export accepted");
                 let mut response = HttpResponse::Accepted();
                 let location = ask.service.options.base_url.at(&format!("/bulk-status/{id}"));
                 response.insert_header((header::CONTENT_LOCATION, location));
@@ -95,6 +99,7 @@ async fn accept(
         base_url: ask.service.options.base_url.as_str(),
         compartment: &is_patient_linked,
         searchable: &|resource_type, code| catalogue.searchable(resource_type, code),
+        strict_filters: ask.service.options.strict_filters,
     };
     let KickOff { mut request, mut ignored } = read(&intake, &known).map_err(Problem::KickOff)?;
     ignored.extend(within_scopes(&mut request, access)?);

@@ -84,6 +84,7 @@ impl Metrics {
         let totals = &jobs.totals;
         for (step, number) in [
             ("accepted", totals.accepted),
+            ("attached", totals.attached),
             ("started", totals.started),
             ("retried", totals.retried),
             ("completed", totals.completed),

@@ -32,6 +32,8 @@ pub struct Options {
     pub status_hold: Duration,
     /// Polls of a job a minute (S-04).
     pub polls_per_minute: u32,
+    /// Filters that cannot be asked are refused for lenient clients too (K-59).
+    pub strict_filters: bool,
     /// K-07
     pub require_prefer: bool,
     /// K-18

@@ -107,7 +107,10 @@ fn the_file_is_its_owners_and_one_process_has_it() {
     use std::os::unix::fs::PermissionsExt as _;
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("state.redb");
+    // A process that died while it made the file.
+    std::fs::write(path.with_extension("new"), "redb").unwrap();
     let _open = open_state(&path).unwrap();
+    assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 1);
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     assert!(matches!(open_state(&path), Err(StoreError::Store { action: "open", .. })));
     let strange = home.path().join("strange");

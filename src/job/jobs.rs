@@ -10,7 +10,7 @@ use super::config::{JobsConfig, StartError, SubmitError};
 use super::engine::{CheckError, Engine};
 use super::files::{OpenError, OpenFile};
 use super::keeper::{Keeper, Start};
-use super::record::{Job, NewJob};
+use super::record::{Job, NewJob, Submitted};
 use super::store::{JobStore, StoreError};
 use super::table::Numbers;
 use crate::bulk::{ExportRequest, Progress};
@@ -85,12 +85,12 @@ impl Jobs {
         blocking(move || engine.groups(id.as_deref())).await.unwrap_or(Err(CheckError::Unavailable))
     }
 
-    /// Accepts a job for `client`. It is on the disk when this returns.
+    /// Accepts a job for `client`, or gives it one that serves as well. It is on the disk when this returns.
     ///
     /// # Errors
     ///
     /// Why it is not accepted.
-    pub async fn submit(&self, client: &str, new: NewJob) -> Result<Arc<Job>, SubmitError> {
+    pub async fn submit(&self, client: &str, new: NewJob) -> Result<Submitted, SubmitError> {
         let (keeper, client) = (Arc::clone(&self.keeper), client.to_owned());
         let submitted = blocking(move || keeper.submit(&client, new)).await.unwrap_or(Err(SubmitError::Stopped));
         self.signal.wake();

@@ -17,7 +17,7 @@ use super::config::{Event, JobsConfig, SubmitError};
 use super::engine::Made;
 use super::failure::told;
 use super::files::{Directories, Lease, OpenError, OpenFile};
-use super::record::{Failed, Job, NewJob, State};
+use super::record::{Failed, Job, NewJob, State, Submitted};
 use super::store::{JobStore, StoreError};
 use super::table::{Entry, Numbers, Pending, Run, Stop, Table};
 use crate::bulk::Progress;
@@ -87,7 +87,7 @@ impl Keeper {
     }
 
     /// Accepts a job (K-14), or gives one that serves as well.
-    pub(super) fn submit(&self, client: &str, new: NewJob) -> Result<Arc<Job>, SubmitError> {
+    pub(super) fn submit(&self, client: &str, new: NewJob) -> Result<Submitted, SubmitError> {
         let writer = self.writer();
         {
             let mut table = self.table();
@@ -96,10 +96,10 @@ impl Keeper {
             }
             let same = |entry: &&Entry| !entry.job.ended() && entry.job.serves(client, &new);
             if self.config.attach
-                && let Some(found) = table.entries.values().find(same).map(|entry| Arc::clone(&entry.job))
+                && let Some(job) = table.entries.values().find(same).map(|entry| Arc::clone(&entry.job))
             {
                 table.totals.attached += 1;
-                return Ok(found);
+                return Ok(Submitted { job, attached: true });
             }
             let limit = new.max_unfinished.unwrap_or(self.config.max_unfinished_per_client);
             if table.unfinished_of(client) >= limit {
@@ -124,7 +124,7 @@ impl Keeper {
         table.entries.insert(id, entry);
         drop((table, writer));
         self.tell(Event::Accepted, &job);
-        Ok(job)
+        Ok(Submitted { job, attached: false })
     }
 
     pub(super) fn get(&self, id: JobId) -> Option<Arc<Job>> {

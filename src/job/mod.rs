@@ -31,6 +31,6 @@ pub use engine::{CheckError, Engine, LiveEngine, Made};
 pub use files::{Lease, OpenError, OpenFile};
 pub use id::{JobId, NotAJobId};
 pub use jobs::{Drained, Jobs};
-pub use record::{FORMAT, Failed, Job, NewJob, State};
+pub use record::{FORMAT, Failed, Job, NewJob, State, Submitted};
 pub use store::{JobStore, RedbStore, StoreError, open_state};
 pub use table::{Numbers, Totals};

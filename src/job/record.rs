@@ -1,5 +1,7 @@
 //! What is kept about a job, and what must hold of it.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::JobId;
@@ -87,6 +89,15 @@ pub struct NewJob {
     pub ignored: Vec<OperationOutcome>,
     /// How many jobs of this client may be unfinished at a time, where it is not what the configuration says.
     pub max_unfinished: Option<usize>,
+}
+
+/// What a kick-off was given.
+#[derive(Debug, Clone)]
+pub struct Submitted {
+    /// The job.
+    pub job: Arc<Job>,
+    /// It was there already, and somebody else may wait for it.
+    pub attached: bool,
 }
 
 impl Job {

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::JobId;
-use super::config::{JobsConfig, StartError};
+use super::config::{Event, JobsConfig, StartError};
 use super::files::Directories;
 use super::keeper::Keeper;
 use super::record::{Failed, Job, State};
@@ -25,9 +25,12 @@ impl Keeper {
     ) -> Result<Self, StartError> {
         let unusable = |source| StartError::Directory { path: config.directory.clone(), source };
         let directories = Directories::open(&config.directory).map_err(unusable)?;
-        let mut jobs = Vec::new();
+        let (mut jobs, mut given_up) = (Vec::new(), Vec::new());
         for job in store.all()? {
-            jobs.extend(settled(job, &config, &*store, clock.now_micros())?);
+            let was_ended = job.ended();
+            let job = settled(job, &config, &*store, clock.now_micros())?;
+            given_up.extend((job.ended() && !was_ended).then(|| job.clone()));
+            jobs.push(job);
         }
         // What was not completed is run again, into an empty directory.
         let completed = |job: &&Job| matches!(job.state, State::Completed { .. });
@@ -42,18 +45,20 @@ impl Keeper {
             }
             table.entries.insert(job.id, Entry::new(job));
         }
-        Ok(Self::new(config, store, clock, directories, table))
+        let keeper = Self::new(config, store, clock, directories, table);
+        for job in &given_up {
+            keeper.tell(Event::Failed, job);
+        }
+        // What expired meanwhile is never shown.
+        keeper.tick();
+        Ok(keeper)
     }
 }
 
-/// A job as it goes on after the process that kept it has ended; `None` when its time is over.
-fn settled(job: Job, config: &JobsConfig, store: &dyn JobStore, now: i64) -> Result<Option<Job>, StoreError> {
-    if job.expires_at.is_some_and(|at| at <= now) {
-        store.remove(job.id)?;
-        return Ok(None);
-    }
+/// A job as it goes on after the process that kept it has ended.
+fn settled(job: Job, config: &JobsConfig, store: &dyn JobStore, now: i64) -> Result<Job, StoreError> {
     if !matches!(job.state, State::InProgress) {
-        return Ok(Some(job));
+        return Ok(job);
     }
     let (id, attempts) = (job.id, job.attempts);
     let job = if attempts < config.max_attempts {
@@ -64,5 +69,5 @@ fn settled(job: Job, config: &JobsConfig, store: &dyn JobStore, now: i64) -> Res
         job.end(State::Failed(Failed::interrupted(attempts)), now, config.kept_for.as_micros() as i64)
     };
     store.put(&job)?;
-    Ok(Some(job))
+    Ok(job)
 }

@@ -4,7 +4,7 @@
 //! one file that a second process cannot open by mistake. Records are few and small; what is asked of the store is that
 //! an accepted job is on the disk before the client hears of it.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
@@ -68,9 +68,31 @@ const JOBS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("jobs");
 ///
 /// It is broken, or another process has it open.
 pub fn open_state(path: &Path) -> Result<Arc<Database>, StoreError> {
+    if !path.exists() {
+        make_state(path)?;
+    }
+    Ok(Arc::new(Database::open(path).map_err(failed("open"))?))
+}
+
+/// Makes the file whole or not at all: redb does not open what a process that died while making it has left.
+fn make_state(path: &Path) -> Result<(), StoreError> {
+    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory = File::open(directory).map_err(StoreError::File)?;
+    // Two processes that begin at once make one file; the lock goes with `directory`.
+    directory.lock().map_err(StoreError::File)?;
+    if path.exists() {
+        return Ok(());
+    }
+    let draft = path.with_extension("new");
+    match std::fs::remove_file(&draft) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(StoreError::File(error)),
+        _ => {}
+    }
     // Made here first, so that nobody else can ever read it.
-    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path).map_err(StoreError::File)?;
-    Ok(Arc::new(Database::create(path).map_err(failed("open"))?))
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).map_err(StoreError::File)?;
+    drop(Database::create(&draft).map_err(failed("make"))?);
+    let placed = file.sync_all().and_then(|()| std::fs::rename(&draft, path)).and_then(|()| directory.sync_all());
+    placed.map_err(StoreError::File)
 }
 
 /// Job records in a redb database, in a table of their own.

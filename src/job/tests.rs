@@ -64,7 +64,7 @@ impl World {
     }
 
     fn submit(&self, client: &str) -> Arc<Job> {
-        self.keeper.submit(client, new_job()).unwrap()
+        self.keeper.submit(client, new_job()).unwrap().job
     }
 
     fn job(&self, id: JobId) -> Arc<Job> {

@@ -2,8 +2,11 @@
 
 mod control;
 mod files;
+mod held;
 mod hostile;
 mod kickoff;
+mod kills;
+mod limits;
 mod load;
 mod operate;
 mod status;

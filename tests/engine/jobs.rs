@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use smelt::bulk::{ExportRequest, Parameters};
+use smelt::bulk::{ExportRequest, Parameters, instant};
 use smelt::clock::SystemClock;
 use smelt::export::{ExportOptions, prepare};
 use smelt::fhir::alias;
@@ -28,6 +28,9 @@ const PATIENT: &str = "table: small\nkey: id\nresource:\n  resourceType: Patient
 
 /// Rows of [`SLOW`] that take much longer than any test waits.
 const FOREVER: u32 = 20_000;
+
+/// What `transactionTime` lies before the clock at least, in microseconds.
+const UNSEEN: i64 = 100_000;
 
 const LONG: Duration = Duration::from_mins(1);
 
@@ -85,7 +88,7 @@ impl Service {
             ignored: vec![OperationOutcome::new(issue)],
             max_unfinished: None,
         };
-        self.jobs.submit("client", new).await.unwrap().id
+        self.jobs.submit("client", new).await.unwrap().job.id
     }
 
     /// Backends of the export, what they do being `which`.
@@ -107,14 +110,21 @@ impl Service {
     }
 }
 
-// S-20, K-09, M-03
+// S-20, K-09, M-01, M-03
 #[tokio::test]
 async fn a_lost_database_is_read_again_under_a_new_snapshot() {
     let service = service().await;
     let id = service.submit("Basic").await;
     service.rows_come(id).await;
-    // What the second snapshot sees is little.
     let client = service.database.client().await;
+    let now = || async {
+        let sql = "select floor(extract(epoch from clock_timestamp()) * 1000000)::bigint";
+        client.query_one(sql, &[]).await.unwrap().get::<_, i64>(0)
+    };
+    let read = now().await;
+    // Times of two snapshots differ by more than what is taken off for transactions that nobody sees yet.
+    eventually("the clock has gone on", || async { now().await > read + 2 * UNSEEN }).await;
+    // What the second snapshot sees is little.
     client.batch_execute("delete from t where id > 3").await.unwrap();
     let kill = "select pg_terminate_backend(pid) from pg_stat_activity
                 where datname = current_database() and application_name = 'smelt'";
@@ -123,6 +133,8 @@ async fn a_lost_database_is_read_again_under_a_new_snapshot() {
     let job = service.jobs.wait(id, LONG).await.unwrap();
     let State::Completed { manifest, rejected: 0 } = &job.state else { panic!("{job:?}") };
     assert_eq!(job.attempts, 2);
+    let time = instant::read(&manifest.transaction_time).unwrap() / 1_000;
+    assert!(time > i128::from(read), "{time} is not after {read}: it is of the run that was lost");
     // The job is shown before its end is told.
     let told = [Event::Accepted, Event::Started, Event::PutBack, Event::Started, Event::Completed];
     eventually("every step is told", || async { *service.events.lock().unwrap() == told }).await;

@@ -116,3 +116,27 @@ async fn what_is_no_good_assertion() {
     );
     assert_eq!(large.status, 413);
 }
+
+// A-31 R-01
+#[tokio::test]
+async fn token_requests_are_limited_by_client_and_by_address() {
+    let (lab, other) = (Client::new("lab"), Client::new("other"));
+    let entries = [&lab, &other].map(|client| client.entry("scopes: [system/*.rs]\ngroups: all"));
+    let limits = ["--token-requests-per-client", "2", "--token-requests-per-address", "5"];
+    let (server, _settings) = serve(&entries, &[&limits[..], &["--trusted-proxies", "127.0.0.1"]].concat()).await;
+    let ask = |client: &Client| {
+        let assertion = client.sign(&client.claims(&token_url(&server)));
+        Client::ask(&server, &assertion, "system/*.rs")
+    };
+    let limited = |answer: &crate::support::server::Answer| {
+        let seconds = answer.header("retry-after").and_then(|text| text.parse::<u32>().ok());
+        answer.status == 429 && seconds.is_some_and(|seconds| seconds > 0)
+    };
+    assert_eq!((ask(&lab).status, ask(&lab).status), (200, 200));
+    assert!(limited(&ask(&lab)));
+    assert_eq!(ask(&other).status, 200, "others are not concerned");
+    assert_eq!(Client::ask(&server, "nonsense", "system/*.rs").status, 401);
+    assert!(limited(&ask(&other)), "the address has had its share");
+    let headers = [("X-Forwarded-For", "198.51.100.7"), ("Content-Type", "application/x-www-form-urlencoded")];
+    assert_eq!(server.raw("POST", "/auth/token", &headers, b"grant_type=x").status, 400, "another address");
+}

@@ -60,11 +60,25 @@ impl Cluster {
         static STANDBY: OnceLock<u16> = OnceLock::new();
         *STANDBY.get_or_init(|| {
             let port = free_port();
-            let mut pipes = self.pipes.lock().expect("nobody failed");
-            writeln!(pipes.0, "{port}").expect("the shell reads");
-            ready(&mut pipes.1);
+            self.order(&port.to_string());
             port
         })
+    }
+
+    /// Ends the server as a crash does.
+    pub(crate) fn down(&self) {
+        self.order("down");
+    }
+
+    /// Starts it again.
+    pub(crate) fn up(&self) {
+        self.order("up");
+    }
+
+    fn order(&self, line: &str) {
+        let mut pipes = self.pipes.lock().expect("nobody failed");
+        writeln!(pipes.0, "{line}").expect("the shell reads");
+        ready(&mut pipes.1);
     }
 }
 

@@ -74,8 +74,14 @@ HBA
 "$bin/pg_ctl" -D "$dir/data" -l "$dir/log" -w start >/dev/null 2>&1 || { cat "$dir/log" >&2; exit 1; }
 echo "ready $dir"
 
-# A line on standard input asks for a replica on the port it gives; its socket is in the same directory.
+# A line on standard input ends the server at once, starts it again, or asks for a replica on the port it gives; its
+# socket is in the same directory.
 while read -r standby <&3; do
+    case $standby in
+        down) "$bin/pg_ctl" -D "$dir/data" -m immediate stop >/dev/null 2>&1 ;;
+        up) "$bin/pg_ctl" -D "$dir/data" -l "$dir/log" -w start >/dev/null 2>&1 || cat "$dir/log" >&2 ;;
+    esac
+    case $standby in down | up) echo "ready $standby" && continue ;; esac
     "$bin/pg_basebackup" -h "$dir" -p "$port" -U postgres -D "$dir/standby" -R -c fast >>"$dir/log" 2>&1
     echo "port = $standby" >>"$dir/standby/postgresql.conf"
     "$bin/pg_ctl" -D "$dir/standby" -l "$dir/standby.log" -w start >/dev/null 2>&1 || cat "$dir/standby.log" >&2

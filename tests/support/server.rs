@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -44,26 +44,8 @@ impl Server {
 
     /// Serves; `home` is the server's directory, as an earlier one may have left it.
     pub(crate) fn start(first: &[&str], more: &[&str], home: TempDir) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_smelt"));
-        let args = [first, more].concat();
-        command.current_dir(root()).env_clear().env("SMELT_LOG_LEVEL", "info").arg("serve").args(&args);
-        if !args.contains(&"--mappings") {
-            command.args(["--mappings", "mappings/synthea"]);
-        }
-        if !args.contains(&"--listen") {
-            command.args(["--listen", "127.0.0.1:0"]);
-        }
+        let mut child = Self::spawn(&[first, more].concat(), home.path());
         let log = home.path().join("log");
-        let log_file = fs::OpenOptions::new().create(true).append(true).open(&log).expect("a log");
-        let state = home.path().join("state");
-        let mut child = command
-            .arg("--state-dir")
-            .arg(&state)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(log_file)
-            .spawn()
-            .expect("smelt starts");
         let mut line = String::new();
         let mut told = BufReader::new(child.stdout.take().expect("a pipe"));
         told.read_line(&mut line).expect("the server says that it is ready");
@@ -71,6 +53,27 @@ impl Server {
         let (base, address) = ready.unwrap_or_else(|| panic!("{}", fs::read_to_string(&log).unwrap_or_default()));
         let (base, address) = (base.to_owned(), address.to_owned());
         Self { child, base, address, log, home }
+    }
+
+    /// The process alone, which may not be ready for a while.
+    pub(crate) fn spawn(args: &[&str], home: &Path) -> Child {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_smelt"));
+        command.current_dir(root()).env_clear().env("SMELT_LOG_LEVEL", "info").arg("serve").args(args);
+        if !args.contains(&"--mappings") {
+            command.args(["--mappings", "mappings/synthea"]);
+        }
+        if !args.contains(&"--listen") {
+            command.args(["--listen", "127.0.0.1:0"]);
+        }
+        let log = fs::OpenOptions::new().create(true).append(true).open(home.join("log")).expect("a log");
+        command
+            .arg("--state-dir")
+            .arg(home.join("state"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .expect("smelt starts")
     }
 
     /// `host:port`.

@@ -108,7 +108,13 @@ fn types_and_parameters_are_those_that_work() {
     let searchable = |name: &str, code: &str| {
         features.types.iter().any(|one| one.name == name && one.token_params.iter().any(|known| known == code))
     };
-    let known = Known { mapped: &mapped, base_url: BASE, compartment: &|_| true, searchable: &searchable };
+    let known = Known {
+        mapped: &mapped,
+        base_url: BASE,
+        compartment: &|_| true,
+        searchable: &searchable,
+        strict_filters: false,
+    };
     for name in &mapped {
         let params = resource(&statement, name)["searchParam"].as_array().expect("parameters");
         let plain = params.iter().filter(|param| param.get("extension").is_none());
@@ -184,6 +190,7 @@ fn definitions_name_the_parameters_that_are_honoured() {
                 base_url: BASE,
                 compartment: &|_| true,
                 searchable: &|_, code| code == "gender",
+                strict_filters: false,
             };
             let level = if levels.0 { Level::System } else { Level::Patient };
             let dialect = if code == "export" { Dialect::Compatible } else { Dialect::V4 };

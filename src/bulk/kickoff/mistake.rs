@@ -60,6 +60,11 @@ impl Mistake {
         known.map_or_else(|| Self::Unknown(clip(name)), |known| Self::Unsupported(known))
     }
 
+    /// Whether a filter is at fault.
+    pub(super) fn is_filter(&self) -> bool {
+        self.parameter() == Some("_typeFilter")
+    }
+
     /// The kick-off parameter at fault.
     fn parameter(&self) -> Option<&str> {
         match self {

@@ -41,6 +41,7 @@ struct Ask {
     query: Option<String>,
     body: Option<Vec<u8>>,
     lenient: bool,
+    strict_filters: bool,
 }
 
 fn get(query: &str) -> Ask {
@@ -50,6 +51,7 @@ fn get(query: &str) -> Ask {
         query: Some(query.to_owned()),
         body: None,
         lenient: false,
+        strict_filters: false,
     }
 }
 
@@ -91,7 +93,13 @@ impl Ask {
             lenient: self.lenient,
         };
         let compartment = |name: &str| !matches!(name, "Organization" | "Practitioner");
-        let known = Known { mapped: MAPPED, base_url: BASE, compartment: &compartment, searchable: &searchable };
+        let known = Known {
+            mapped: MAPPED,
+            base_url: BASE,
+            compartment: &compartment,
+            searchable: &searchable,
+            strict_filters: self.strict_filters,
+        };
         super::read(&intake, &known)
     }
 

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use super::super::record::State;
+use super::super::record::{State, Submitted};
 use super::super::testing::{Break, line, manifest};
 use super::super::{RedbStore, open_state};
 use super::*;
@@ -123,7 +123,7 @@ impl Machine {
 
     fn submit(&mut self, client: &str) {
         let unfinished = |known: &&Known| known.client == client && known.end.is_none() && !known.deleted;
-        if let Ok(job) = self.world.keeper.submit(client, new_job()) {
+        if let Ok(Submitted { job, .. }) = self.world.keeper.submit(client, new_job()) {
             assert!(self.known.values().filter(unfinished).count() < MAX_UNFINISHED + 1, "K-14");
             let known = Known { client: client.to_owned(), ..Known::default() };
             assert!(self.known.insert(job.id, known).is_none(), "an id is given once");

@@ -80,6 +80,7 @@ fn an_interrupted_job_runs_again_and_not_for_ever() {
         assert_eq!(world.directories(), [""; 0]);
     }
     assert_eq!(failed(&world, id), (IssueType::Processing, true));
+    assert_eq!(world.events(id).last(), Some(&Event::Failed));
     assert_eq!(world.records.get(id).unwrap().unwrap(), *world.job(id));
     world.complete(&world.begin());
     assert!(world.job(waits).ended());
@@ -114,6 +115,7 @@ fn a_start_removes_what_belongs_to_nobody() {
     assert_eq!(world.directories(), left, "strange things are left alone");
     world.later(24 * HOUR);
     world.crash();
+    assert_eq!(world.events(kept).last(), Some(&Event::Expired));
     assert!(world.keeper.get(kept).is_none() && world.records.get(kept).unwrap().is_none());
     assert_eq!(world.directories(), ["notes"]);
 }

@@ -34,7 +34,7 @@ impl Service {
     }
 
     async fn submit(&self, client: &str) -> JobId {
-        self.jobs.submit(client, new_job()).await.unwrap().id
+        self.jobs.submit(client, new_job()).await.unwrap().job.id
     }
 
     /// Waits until something has happened to a job.

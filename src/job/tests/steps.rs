@@ -127,7 +127,7 @@ fn an_equal_kick_off_may_share_a_job() {
     assert_ne!(world.submit("b").id, first.id, "another client");
     let mut other = new_job();
     other.request.types.pop();
-    assert_ne!(world.keeper.submit("a", other).unwrap().id, first.id, "another request");
+    assert_ne!(world.keeper.submit("a", other).unwrap().job.id, first.id, "another request");
     let start = world.begin();
     assert_eq!(world.submit("a").id, start.job.id, "it runs");
     world.complete(&start);

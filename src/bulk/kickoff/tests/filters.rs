@@ -204,3 +204,15 @@ proptest! {
         prop_assert_eq!(by_post.filters, [want]);
     }
 }
+
+// K-59
+#[test]
+fn leniency_may_end_at_filters() {
+    let query = "_typeFilter=Patient?birthdate=2000&_foo=1&_typeFilter=Patient?gender:not=male";
+    let ask = Ask { strict_filters: true, ..get(query).lenient() };
+    let refused = ask.refused();
+    assert_eq!(refused.len(), 2, "{refused:?}");
+    assert!(refused.iter().all(|text| text.starts_with("_typeFilter: ")), "{refused:?}");
+    let other = Ask { strict_filters: true, ..get("_foo=1&_typeFilter=Patient?gender=male").lenient() };
+    assert_eq!(other.read().unwrap().ignored.len(), 1, "another mistake is forgiven");
+}
