@@ -66,7 +66,12 @@ const RULES: &[Rule] = &[
         ],
         io: true,
     },
-    Rule { module: "encode", imports: &["fhir", "plan", "row"], crates: &["handlebars"], io: false },
+    Rule {
+        module: "encode",
+        imports: &["fhir", "plan", "row"],
+        crates: &["handlebars", "unicode_normalization@texts.rs"],
+        io: false,
+    },
     Rule { module: "fixture", imports: &["mapping", "plan", "row", "encode"], crates: &[], io: false },
     Rule { module: "sink", imports: &[], crates: &["flate2", "zstd"], io: true },
     Rule {

@@ -39,8 +39,8 @@ pub struct Features {
 pub struct TypeFeatures {
     /// `Observation`
     pub name: String,
-    /// Token parameters that `_typeFilter` accepts (C-05).
-    pub token_params: Vec<String>,
+    /// Search parameters that `_typeFilter` accepts (C-05).
+    pub search_params: Vec<String>,
 }
 
 /// What an export is called on.
@@ -144,15 +144,20 @@ fn resource(name: &str, features: &Features) -> Value {
     resource
 }
 
-/// What `_typeFilter` accepts for a type (C-05), and `_lastUpdated`: that is asked by `_since` and `_until`. It is listed
-/// because clients look for it before they send `_since` (T-11), and marked as no filter (C-07).
+/// What `_typeFilter` accepts for a type (C-05). `_lastUpdated` is always listed, because clients look for it before they
+/// send `_since` (T-11); where no mapping of the type knows the last change it is marked as no filter (C-07).
 fn search_parameters(features: &TypeFeatures) -> Vec<Value> {
-    let token = |code: &&String| search_param(&features.name, code).is_some_and(|one| one.kind == SearchType::Token);
-    let mut codes: Vec<&String> = features.token_params.iter().filter(token).collect();
-    codes.sort_unstable();
-    codes.dedup();
-    let tokens = codes.into_iter().map(|code| json!({"name": code, "type": "token"}));
-    std::iter::once(not_in_bulk("_lastUpdated", "date")).chain(tokens).collect()
+    let mut params: Vec<(&str, SearchType)> = features
+        .search_params
+        .iter()
+        .filter_map(|code| search_param(&features.name, code))
+        .map(|param| (param.code, param.kind))
+        .collect();
+    params.sort_unstable_by_key(|(code, _)| *code);
+    params.dedup();
+    let unchanging = params.iter().all(|(code, _)| *code != "_lastUpdated");
+    let listed = params.into_iter().map(|(code, kind)| json!({"name": code, "type": kind.name()}));
+    unchanging.then(|| not_in_bulk("_lastUpdated", "date")).into_iter().chain(listed).collect()
 }
 
 /// A search parameter that `_typeFilter` does not accept (C-07).

@@ -9,11 +9,13 @@ mod mistake;
 mod pairs;
 #[cfg(test)]
 mod tests;
+mod values;
 
 use serde::{Deserialize, Serialize};
 
 use self::mistake::Mistake;
 use self::pairs::{Carrier, Given, Pair};
+use super::percent;
 use super::request::{ExportRequest, Level, Parameters};
 use super::type_filter::TypeFilter;
 use crate::fhir::outcome::{Issue, IssueType, OperationOutcome, Severity};
@@ -64,7 +66,7 @@ pub struct Known<'a> {
     pub base_url: &'a str,
     /// Whether resources of a type may belong to a patient.
     pub compartment: &'a dyn Fn(&str) -> bool,
-    /// Whether `_typeFilter` can use a token parameter: type, parameter.
+    /// Whether `_typeFilter` can use a search parameter: type, parameter.
     pub searchable: &'a dyn Fn(&str, &str) -> bool,
     /// A lenient client is not forgiven a filter that cannot be asked either: without it the export would be wider
     /// (K-59).
@@ -119,6 +121,33 @@ pub fn read(intake: &Intake<'_>, known: &Known<'_>) -> Result<KickOff, Refusal> 
             Err(refusal(400, &mistakes))
         }
     }
+}
+
+/// Why a `_typeFilter` cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub struct BadFilter {
+    /// What is wrong.
+    text: String,
+    /// What would be right.
+    pub help: String,
+}
+
+/// Adds one search to a request, for who writes no URL: as in `_typeFilter` of the strict service.
+///
+/// # Errors
+///
+/// What the service would answer.
+pub fn add_filter(request: &mut ExportRequest, query: &str, known: &Known<'_>) -> Result<(), BadFilter> {
+    let filter = filter::read(query, &request.types, known)
+        .map_err(|error| BadFilter { text: error.to_string(), help: error.help() })?;
+    push_once(&mut request.filters, filter);
+    Ok(())
+}
+
+/// The query parameter that asks for a search.
+pub fn filter_parameter(query: &str) -> String {
+    format!("_typeFilter={}", percent::encode(query))
 }
 
 /// The parameters by name, their values still as given.

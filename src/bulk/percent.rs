@@ -1,5 +1,7 @@
 //! Percent-encoding, as clients write it: a bad escape stays what it is.
 
+use std::fmt::Write as _;
+
 /// The text with its escapes undone, `+` read as a blank where `form` says so; none if it is not UTF-8.
 pub(super) fn decode(text: &str, form: Form) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
@@ -27,6 +29,20 @@ pub(super) enum Form {
     Query,
     /// A query inside a parameter, which was decoded once: `+` is a plus (K-62).
     Inner,
+}
+
+/// The text as it may stand in the query of a URL.
+pub(super) fn encode(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
 }
 
 fn digit(byte: u8) -> Option<u8> {

@@ -104,6 +104,10 @@ pub struct ExportArgs {
     /// Export only the compartment of this patient, by FHIR id; may be repeated, or be a comma list
     #[arg(long = "patient", value_name = "ID")]
     pub patients: Vec<String>,
+    /// Of one type, export only what a FHIR search finds, as in 'Observation?category=laboratory&date=ge2024'; several
+    /// searches of a type are alternatives
+    #[arg(long = "type-filter", value_name = "SEARCH")]
+    pub type_filters: Vec<String>,
     /// Parallel sessions
     #[arg(long, value_name = "N")]
     pub workers: Option<String>,

@@ -15,10 +15,15 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::progress::Display;
 use super::table;
-use crate::bulk::ExportRequest;
+use crate::bulk::kickoff::{add_filter, filter_parameter};
+use crate::bulk::{ExportRequest, Known};
 use crate::config::Settings;
 use crate::export::{Counting, ExportOptions, Exported, dry_run, export};
+use crate::plan::search::searchable;
 use crate::sink::LocalSink;
+
+/// Where the export would come from if a server made it.
+const BASE_URL: &str = "https://localhost";
 
 /// Runs the export and shows how it goes.
 pub(super) fn run(args: &ExportArgs, settings: &Settings, bars: &MultiProgress) -> Result<Exit, Failure> {
@@ -39,7 +44,7 @@ pub(super) fn run(args: &ExportArgs, settings: &Settings, bars: &MultiProgress) 
     };
     let engine = open(settings, options.workers, options.sessions_per_worker)?;
     let request = request(args, &engine)?;
-    options.request_url = request.kick_off_url("https://localhost");
+    options.request_url = kick_off_url(&request, &args.type_filters);
     if args.dry_run {
         let text = engine.runtime.block_on(dry_run(&engine.source, &engine.prepared, &request, &options))?;
         return super::print(&text);
@@ -54,8 +59,31 @@ pub(super) fn run(args: &ExportArgs, settings: &Settings, bars: &MultiProgress) 
 }
 
 fn request(args: &ExportArgs, engine: &Engine) -> Result<ExportRequest, Failure> {
-    let mapped: Vec<&str> = engine.prepared.pack.mappings.iter().map(|m| m.resource_type.as_str()).collect();
-    Ok(ExportRequest::new(&args.parameters(), &mapped)?)
+    let pack = &engine.prepared.pack;
+    let mapped: Vec<&str> = pack.mappings.iter().map(|m| m.resource_type.as_str()).collect();
+    let mut request = ExportRequest::new(&args.parameters(), &mapped)?;
+    let known = Known {
+        mapped: &mapped,
+        base_url: BASE_URL,
+        compartment: &|_| true,
+        searchable: &|resource_type, code| searchable(pack, resource_type, code),
+    };
+    for query in &args.type_filters {
+        add_filter(&mut request, query, &known)
+            .map_err(|error| Failure::usage(format!("--type-filter: {error}"), &error.help))?;
+    }
+    Ok(request)
+}
+
+/// The kick-off that would have asked a server for the same.
+fn kick_off_url(request: &ExportRequest, filters: &[String]) -> String {
+    let mut url = request.kick_off_url(BASE_URL);
+    for query in filters {
+        let mark = if url.contains('?') { '&' } else { '?' };
+        // Writing to a String cannot fail.
+        let _ = write!(url, "{mark}{}", filter_parameter(query));
+    }
+    url
 }
 
 /// Lets `work` fill a directory. When it fails nothing of it stays there.

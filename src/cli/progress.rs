@@ -32,7 +32,7 @@ impl Display {
         let drawn = std::io::stderr().is_terminal();
         let bars = bars.clone();
         let thread = thread::Builder::new().name("smelt-progress".to_owned()).spawn(move || {
-            let mut meters = Meters::default();
+            let mut meters = Meters::new(Instant::now());
             let mut screen = drawn.then(|| Screen::new(bars));
             let pause = if drawn { DRAW } else { PRINT };
             while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
@@ -71,17 +71,22 @@ struct Line {
 }
 
 /// When each type began, for its rate.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Meters {
+    /// The last look at which a type had no rows yet.
     began: HashMap<String, Instant>,
-    /// When the first look was.
-    first: Option<Instant>,
+    /// When the export began.
+    start: Instant,
+    last: Instant,
 }
 
 impl Meters {
+    fn new(start: Instant) -> Self {
+        Self { began: HashMap::new(), start, last: start }
+    }
+
     /// The types under way, and a line about the whole at the end.
     fn look(&mut self, progress: &Progress, now: Instant) -> Vec<Line> {
-        let first = *self.first.get_or_insert(now);
         let mut lines = Vec::new();
         let (mut done, mut rows, mut written) = (0_usize, 0, 0);
         for one in &progress.types {
@@ -91,10 +96,11 @@ impl Meters {
             if one.done || one.rows == 0 {
                 continue;
             }
-            let began = *self.began.entry(one.name.clone()).or_insert(now);
+            let began = *self.began.entry(one.name.clone()).or_insert(self.last);
             lines.push(line(one, now.saturating_duration_since(began)));
         }
-        let elapsed = duration(now.saturating_duration_since(first));
+        self.last = now;
+        let elapsed = duration(now.saturating_duration_since(self.start));
         let text =
             format!("{done} of {} types, {} rows, {} in {elapsed}", progress.types.len(), short(rows), bytes(written));
         lines.push(Line { name: "total".to_owned(), rows: done as u64, of: Some(progress.types.len() as u64), text });
@@ -102,7 +108,7 @@ impl Meters {
     }
 }
 
-/// `elapsed` is the time since the type's first rows were seen.
+/// `elapsed` is at most one look longer than the type takes.
 fn line(one: &TypeProgress, elapsed: Duration) -> Line {
     let rate = per_second(one.rows, elapsed);
     // Statistics may be old; an estimate that is already passed says nothing.
@@ -199,8 +205,8 @@ mod tests {
 
     #[test]
     fn rate_and_rest_come_from_the_time_since_the_first_rows() {
-        let mut meters = Meters::default();
         let start = Instant::now();
+        let mut meters = Meters::new(start);
         let types = vec![one("Patient", 0, None, false), one("Observation", 10, Some(5_000_000), false)];
         let lines = meters.look(&Progress { types }, start);
         let texts: Vec<&str> = lines.iter().map(|line| line.text.as_str()).collect();
@@ -229,7 +235,7 @@ mod tests {
     fn bars_come_and_go_with_their_types() {
         let bars = MultiProgress::with_draw_target(indicatif::ProgressDrawTarget::hidden());
         let mut screen = Screen::new(bars);
-        let mut meters = Meters::default();
+        let mut meters = Meters::new(Instant::now());
         let mut shown = |types: Vec<TypeProgress>| {
             screen.draw(&meters.look(&Progress { types }, Instant::now()));
             screen.shown.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>()

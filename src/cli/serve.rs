@@ -124,7 +124,7 @@ fn open(settings: &Settings, options: &ExportOptions) -> Result<(crate::source::
     })
 }
 
-/// What the pack offers: its types, and for each the token parameters that filters can use (C-04, C-05).
+/// What the pack offers: its types, and for each the search parameters that filters can use (C-04, C-05).
 fn catalogue(prepared: &Prepared) -> Catalogue {
     let pack = &prepared.pack;
     let mut names: Vec<&str> = prepared.compiled.iter().map(|one| one.program.resource_type.as_str()).collect();
@@ -132,7 +132,7 @@ fn catalogue(prepared: &Prepared) -> Catalogue {
     names.dedup();
     let types = names.into_iter().map(|name| TypeFeatures {
         name: name.to_owned(),
-        token_params: search_params(name)
+        search_params: search_params(name)
             .map(|param| param.code)
             .filter(|code| searchable(pack, name, code))
             .map(str::to_owned)

@@ -32,7 +32,7 @@ pub use compare::fields as field_order;
 pub use ndjson::{Encoder, Limits, Step};
 pub use output::{Output, Settled, Spill};
 pub use report::{Rejection, Report, SiteCounts};
-pub use search::finds;
+pub use search::Search;
 pub use watch::{Seen, Watched, WatchedRow};
 
 /// A value that cannot be written in the form FHIR wants. It carries nothing: values are patient data.

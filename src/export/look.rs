@@ -206,6 +206,10 @@ pub async fn dry_run(
             part.ranges.len(),
             if part.ranges.len() == 1 { "" } else { "s" }
         );
+        if part.only.is_some() {
+            let sql = if part.pushed { "and narrows the rows that are read" } else { "every row is read" };
+            let _ = writeln!(text, "-- _typeFilter is asked of every resource made, {sql}");
+        }
         for (number, stream) in part.compiled.streams.iter().enumerate() {
             let range = part.ranges.first().cloned().unwrap_or_default();
             let statement = statement(stream, &part.filter, &range, part.compiled.split.as_ref());

@@ -17,14 +17,15 @@ use super::worker::{Done, Shared, Task, WholeFile, work};
 use crate::bulk::manifest::{Manifest, ManifestExtension, ManifestFile, Stored};
 use crate::bulk::report::{FileReport, Report, Request, Timings, Versions, Watermark};
 use crate::bulk::request::ExportRequest;
-use crate::encode::EncodeError;
+use crate::encode::{EncodeError, Search};
 use crate::fhir::instant::Instant as FhirInstant;
 use crate::fhir::outcome::{Issue, IssueType, OperationOutcome, Severity};
 use crate::mapping::tree::Mapping;
 use crate::plan::compile::tombstones;
 use crate::plan::filter::{self, Changed};
 use crate::plan::program::Compiled;
-use crate::plan::search::{self, SearchError, Wanted};
+use crate::plan::push::push;
+use crate::plan::search::{self, SearchError};
 use crate::plan::select::{Filter, statement};
 use crate::plan::split::{Range, SplitFacts, ranges};
 use crate::sink::{Codec, Sink, SinkError, SinkFile, StoredFile};
@@ -159,7 +160,9 @@ pub(super) struct Part<'a> {
     mapping: &'a Mapping,
     pub(super) compiled: Arc<Compiled>,
     pub(super) filter: Arc<Filter>,
-    only: Option<Arc<Wanted>>,
+    pub(super) only: Option<Arc<Search>>,
+    /// The searches leave out rows before they are read.
+    pub(super) pushed: bool,
     pub(super) estimate: u64,
     pub(super) ranges: Vec<Range>,
 }
@@ -457,7 +460,9 @@ pub(super) async fn plan<'a>(
             ));
             continue;
         }
-        let only = search::wanted(pack, &request.filters, &mapping.resource_type)?.map(Arc::new);
+        let wanted = search::wanted(pack, &request.filters, &mapping.resource_type)?;
+        let pushed = wanted.as_ref().is_some_and(|wanted| push(pack, catalog, mapping, wanted, zone, &mut filter));
+        let only = wanted.map(|wanted| Search::new(&wanted, zone)).transpose()?.map(Arc::new);
         if !changed.is_empty() && mapping.header.updated.is_none() {
             notices.push(notice(
                 IssueType::Informational,
@@ -490,7 +495,15 @@ pub(super) async fn plan<'a>(
             }
         }
         let (estimate, ranges) = splits(&session, compiled, &filter, options.workers).await?;
-        parts.push(Part { mapping, compiled: Arc::clone(compiled), filter: Arc::new(filter), only, estimate, ranges });
+        parts.push(Part {
+            mapping,
+            compiled: Arc::clone(compiled),
+            filter: Arc::new(filter),
+            only,
+            pushed,
+            estimate,
+            ranges,
+        });
     }
     let exported: BTreeSet<&str> = parts.iter().map(|part| part.mapping.name.as_str()).collect();
     let proofs = proofs::plan(

@@ -14,9 +14,8 @@ use super::drive::{Buffers, drive};
 use super::failures::Tally;
 use super::progress::Counting;
 use super::spill::Spill;
-use crate::encode::{Encoder, Limits, Output, Settled, Spill as SpillOrder, finds};
+use crate::encode::{Encoder, Limits, Output, Search, Settled, Spill as SpillOrder};
 use crate::plan::program::Compiled;
-use crate::plan::search::Wanted;
 use crate::plan::select::{Filter, statement};
 use crate::plan::split::Range;
 use crate::sink::{Codec, Sink, SinkFile};
@@ -36,7 +35,7 @@ pub(super) struct Task {
     /// Rows expected; the largest task goes first.
     pub(super) estimate: u64,
     /// Only resources that a search finds.
-    pub(super) only: Option<Arc<Wanted>>,
+    pub(super) only: Option<Arc<Search>>,
     /// Tombstones rather than resources.
     pub(super) deletes: bool,
 }
@@ -242,14 +241,14 @@ impl<S: Sink> Files<'_, S> {
 
 /// Keeps the resources that are found, and counts the others. The first may have its beginning in the spill, which is
 /// emptied when that one is left out.
-fn sift(only: &Wanted, settled: &mut Settled, begun: bool, spill: &mut Spill) -> Result<u64, ExportError> {
+fn sift(only: &Search, settled: &mut Settled, begun: bool, spill: &mut Spill) -> Result<u64, ExportError> {
     let (mut kept, mut at, mut left_out) = (0, 0, 0);
     let bytes = &mut settled.bytes;
     while let Some(length) = bytes.get(at..).and_then(|rest| rest.iter().position(|byte| *byte == b'\n')) {
         let end = at + length + 1;
         let line = bytes.get(at..end).unwrap_or_default();
         let first_part = begun && at == 0;
-        let found = if first_part { finds(only, spill.reader()?.chain(line)) } else { finds(only, line) };
+        let found = if first_part { only.finds(spill.reader()?.chain(line)) } else { only.finds(line) };
         if found {
             bytes.copy_within(at..end, kept);
             kept += end - at;

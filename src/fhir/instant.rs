@@ -72,7 +72,7 @@ impl FromStr for Instant {
 fn tolerant(text: &str) -> Option<Instant> {
     let mut scan = Scan(text.as_bytes());
     let date = scan.date()?;
-    let midnight = days(date.year, date.month, date.day) * DAY;
+    let midnight = date.midnight();
     if scan.is_done() {
         return Instant::from_unix_micros(midnight);
     }
@@ -110,34 +110,51 @@ pub fn is_time(text: &str) -> bool {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Precision {
+pub(super) enum Precision {
     Year,
     Month,
     Day,
 }
 
-struct Date {
-    year: i64,
-    month: i64,
-    day: i64,
-    precision: Precision,
+pub(super) struct Date {
+    pub(super) year: i64,
+    pub(super) month: i64,
+    pub(super) day: i64,
+    pub(super) precision: Precision,
+}
+
+impl Date {
+    /// Microseconds from the Unix epoch to its first moment in UTC.
+    pub(super) fn midnight(&self) -> i64 {
+        days(self.year, self.month, self.day) * DAY
+    }
+}
+
+/// A time of day: microseconds since midnight, and how many of them it stands for.
+pub(super) struct Clock {
+    pub(super) micros: i64,
+    pub(super) unit: i64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Manner {
+pub(super) enum Manner {
     Strict,
     Tolerant,
 }
 
 /// What is still to be read.
-struct Scan<'a>(&'a [u8]);
+pub(super) struct Scan<'a>(&'a [u8]);
 
-impl Scan<'_> {
-    fn is_done(&self) -> bool {
+impl<'a> Scan<'a> {
+    pub(super) fn new(text: &'a str) -> Self {
+        Self(text.as_bytes())
+    }
+
+    pub(super) fn is_done(&self) -> bool {
         self.0.is_empty()
     }
 
-    fn take(&mut self, byte: u8) -> bool {
+    pub(super) fn take(&mut self, byte: u8) -> bool {
         match self.0.split_first() {
             Some((first, rest)) if *first == byte => {
                 self.0 = rest;
@@ -155,7 +172,7 @@ impl Scan<'_> {
         Some(digits.iter().fold(0, |number, digit| number * 10 + i64::from(digit - b'0')))
     }
 
-    fn date(&mut self) -> Option<Date> {
+    pub(super) fn date(&mut self) -> Option<Date> {
         let year = self.number::<4>().filter(|year| *year > 0)?;
         if !self.take(b'-') {
             return Some(Date { year, month: 1, day: 1, precision: Precision::Year });
@@ -185,8 +202,20 @@ impl Scan<'_> {
         (digits > 0).then_some((whole + fraction, digits))
     }
 
+    /// A time of day to the minute, the second, or finer.
+    pub(super) fn clock(&mut self) -> Option<Clock> {
+        if let Some((micros, digits)) = Scan(self.0).time() {
+            self.time()?;
+            let unit = [SECOND, 100_000, 10_000, 1_000, 100, 10].get(digits).copied().unwrap_or(1);
+            return Some(Clock { micros, unit });
+        }
+        let hour = self.number::<2>().filter(|hour| *hour < 24)?;
+        let minute = self.take(b':').then(|| self.number::<2>()).flatten().filter(|minute| *minute < 60)?;
+        Some(Clock { micros: (hour * 60 + minute) * 60 * SECOND, unit: 60 * SECOND })
+    }
+
     /// Microseconds east of UTC.
-    fn zone(&mut self, manner: Manner) -> Option<i64> {
+    pub(super) fn zone(&mut self, manner: Manner) -> Option<i64> {
         let tolerant = manner == Manner::Tolerant;
         if self.take(b'Z') || (tolerant && self.take(b'z')) {
             return Some(0);

@@ -32,12 +32,15 @@
 pub mod alias;
 mod codes;
 pub mod compartment;
+pub mod decimal;
 pub mod elements;
 pub mod id;
 pub mod instant;
 pub mod outcome;
+pub mod path;
 pub mod profiles;
 pub mod search;
+pub mod span;
 mod table;
 
 /// `Patient` of `http://hl7.org/fhir/StructureDefinition/Patient`.

@@ -30,6 +30,23 @@ pub enum SearchType {
     Special,
 }
 
+impl SearchType {
+    /// Its code in FHIR's search-param-type.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Number => "number",
+            Self::Date => "date",
+            Self::String => "string",
+            Self::Token => "token",
+            Self::Reference => "reference",
+            Self::Composite => "composite",
+            Self::Quantity => "quantity",
+            Self::Uri => "uri",
+            Self::Special => "special",
+        }
+    }
+}
+
 /// A search parameter of one resource type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SearchParam {

@@ -62,7 +62,7 @@ impl Catalogue {
     /// Whether a filter can be used.
     pub(super) fn searchable(&self, resource_type: &str, code: &str) -> bool {
         let found = self.types.iter().find(|one| one.name == resource_type);
-        found.is_some_and(|one| one.token_params.iter().any(|param| param == code))
+        found.is_some_and(|one| one.search_params.iter().any(|param| param == code))
     }
 
     /// Whether groups are mapped.

@@ -7,7 +7,7 @@ use super::store::{JobStore, StoreError};
 use super::testing::{manifest, new_job};
 use super::{JobId, RedbStore, open_state};
 use crate::bulk::Level;
-use crate::bulk::type_filter::{Token, TokenParameter, TypeFilter};
+use crate::bulk::type_filter::{Ask, Parameter, Token, TypeFilter};
 use crate::fhir::outcome::{Issue, IssueType, OperationOutcome, Severity};
 
 /// Runs them all. `reopen` gives the store as the next process finds it.
@@ -67,7 +67,7 @@ fn every_state() -> Vec<Job> {
     new.request.since = Some(-1);
     new.request.patients = vec!["p-1".to_owned()];
     let token = Token { system: Some(String::new()), code: None };
-    let parameters = vec![TokenParameter { code: "category".to_owned(), any: vec![token] }];
+    let parameters = vec![Parameter { code: "category".to_owned(), ask: Ask::Token(vec![token]) }];
     new.request.filters = vec![TypeFilter { resource_type: "Observation".to_owned(), parameters }];
     new.separate_status = true;
     let issue = Issue::new(Severity::Warning, IssueType::NotSupported).details("a \"quoted\" word\n");

@@ -16,6 +16,7 @@ mod objects;
 pub mod patients;
 pub mod program;
 pub mod proof;
+pub mod push;
 mod reference;
 mod scope;
 pub mod search;

@@ -1,12 +1,13 @@
 //! Searches of `_typeFilter` against resources of one type: which elements are looked at, and what they must hold.
 //!
-//! A search is compiled once per export; `encode::search` asks it of every produced resource (K-56, K-57).
+//! A search is compiled once per export; `encode::search` asks it of every produced resource (K-56, K-57, K-63).
 
 use crate::bulk::TypeFilter;
-pub use crate::bulk::type_filter::Token;
-use crate::fhir::elements::{child_type_path, elements, json_name};
+pub use crate::bulk::type_filter::{Ask, Compared, Parameter, Prefix, QuantityAsk, Target, TextMatch, Token};
+use crate::fhir::elements::{Element, child_type_path, elements, json_member, json_name};
+use crate::fhir::path::{self, PathStep};
 use crate::fhir::search::{SearchType, search_param};
-use crate::mapping::tree::Pack;
+use crate::mapping::tree::{Expr, Item, ItemKind, Mapping, Object, Pack, Value};
 
 /// What a resource must be like: one of these searches finds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,17 +19,45 @@ pub struct Wanted {
 /// One parameter of a search.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Test {
-    /// JSON names from the resource down, one list per element that the parameter looks at.
-    pub paths: Vec<Vec<String>>,
-    /// One of them is found there.
-    pub any: Vec<Token>,
+    /// The parameter: `category`.
+    pub code: String,
+    /// Where it looks; never empty.
+    pub looks: Vec<Look>,
+    /// What is asked of the values there.
+    pub ask: Ask,
+}
+
+/// One place that a parameter looks at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Look {
+    /// From the resource down.
+    pub steps: Vec<Step>,
+    /// FHIR type of what is there; `Extension` for the value of one, whatever its type.
+    pub leaf: String,
+    /// Only references to this resource type.
+    pub resolves: Option<&'static str>,
+    /// The value is whether something that is not `false` is there.
+    pub presence: bool,
+    /// The code systems that the element's codes are from, for a `code` that is bound to a closed list.
+    pub systems: Vec<&'static str>,
+}
+
+/// A step into JSON; lists are entered by themselves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// A member by its JSON name.
+    Member(String),
+    /// Only objects whose member is this text.
+    Where(&'static str, &'static str),
+    /// The value of the extension with this URL.
+    Extension(&'static str),
 }
 
 /// Why a filter cannot be asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SearchError {
-    /// Not a token parameter that looks at mapped elements.
+    /// Not a parameter that looks at mapped elements.
     #[error("`_typeFilter` uses `{parameter}` of {resource_type}, which is not supported")]
     Unsupported {
         /// The type.
@@ -36,7 +65,7 @@ pub enum SearchError {
         /// The parameter.
         parameter: String,
     },
-    /// The system of a `code` element is not written in a resource, so it cannot be compared.
+    /// The system of a `code` element is not written in a resource, and no closed list names it.
     #[error("`_typeFilter` names a system for `{parameter}` of {resource_type}, whose element has a code alone")]
     System {
         /// The type.
@@ -46,13 +75,17 @@ pub enum SearchError {
     },
 }
 
-/// Whether `parameter` of `resource_type` can be asked: a token whose elements some mapping writes.
+/// Whether `parameter` of `resource_type` can be asked: some mapping writes an element that it looks at.
 pub fn searchable(pack: &Pack, resource_type: &str, parameter: &str) -> bool {
-    let Some((paths, _)) = paths(resource_type, parameter) else { return false };
-    pack.mappings.iter().filter(|mapping| mapping.resource_type == resource_type).any(|mapping| {
-        let written = |name: &String| mapping.root.members.iter().any(|member| member.name == *name);
-        paths.iter().any(|path| path.first().is_some_and(written))
-    })
+    looks(resource_type, parameter)
+        .is_some_and(|looks| looks.iter().any(|look| is_written(pack, resource_type, parameter, look)))
+}
+
+/// Whether some mapping of a type may write what a parameter looks at, and none switches the parameter off.
+fn is_written(pack: &Pack, resource_type: &str, parameter: &str, look: &Look) -> bool {
+    let mappings = || pack.mappings.iter().filter(|mapping| mapping.resource_type == resource_type);
+    let off = |mapping: &Mapping| mapping.header.search.iter().any(|(name, to)| name.text == parameter && to.is_none());
+    !mappings().any(off) && mappings().any(|mapping| writes_in(&mapping.root, &look.steps))
 }
 
 /// The filters of one type, none when it has none.
@@ -63,84 +96,248 @@ pub fn searchable(pack: &Pack, resource_type: &str, parameter: &str) -> bool {
 pub fn wanted(pack: &Pack, filters: &[TypeFilter], resource_type: &str) -> Result<Option<Wanted>, SearchError> {
     let mut any = Vec::new();
     for filter in filters.iter().filter(|filter| filter.resource_type == resource_type) {
-        let mut tests = Vec::new();
-        for parameter in &filter.parameters {
-            let named = || (resource_type.to_owned(), parameter.code.clone());
-            let found =
-                paths(resource_type, &parameter.code).filter(|_| searchable(pack, resource_type, &parameter.code));
-            let Some((paths, plain)) = found else {
-                let (resource_type, parameter) = named();
-                return Err(SearchError::Unsupported { resource_type, parameter });
-            };
-            if plain && parameter.any.iter().any(|token| token.system.is_some()) {
-                let (resource_type, parameter) = named();
-                return Err(SearchError::System { resource_type, parameter });
-            }
-            tests.push(Test { paths, any: parameter.any.clone() });
-        }
-        any.push(tests);
+        let test = |parameter: &Parameter| {
+            Test::new(resource_type, parameter, &|looks| {
+                looks.iter().any(|look| is_written(pack, resource_type, &parameter.code, look))
+            })
+        };
+        any.push(filter.parameters.iter().map(test).collect::<Result<Vec<_>, _>>()?);
     }
     Ok((!any.is_empty()).then_some(Wanted { any }))
 }
 
-/// Where a token parameter looks, and whether a primitive stands there; none for other parameters and for those whose
-/// expression is more than element names.
-fn paths(resource_type: &str, parameter: &str) -> Option<(Vec<Vec<String>>, bool)> {
-    let param = search_param(resource_type, parameter).filter(|param| param.kind == SearchType::Token)?;
-    let (mut paths, mut plain) = (Vec::new(), false);
-    for expression in param.expression.split('|') {
-        let mut steps = expression.trim().split('.');
-        // `Resource.id` and the like belong to every type.
-        steps.next().filter(|base| *base == resource_type || ["Resource", "DomainResource"].contains(base))?;
-        let mut found = vec![(resource_type.to_owned(), Vec::new())];
-        for step in steps {
-            found = found.iter().flat_map(|(parent, path)| below(parent, path, step)).collect();
-            if found.is_empty() {
-                return None;
-            }
+impl Test {
+    /// What `parameter` asks of resources of a type, some of whose places are `mapped`.
+    ///
+    /// # Errors
+    ///
+    /// A parameter that cannot be asked.
+    pub fn new(
+        resource_type: &str,
+        parameter: &Parameter,
+        mapped: &dyn Fn(&[Look]) -> bool,
+    ) -> Result<Self, SearchError> {
+        let named = || (resource_type.to_owned(), parameter.code.clone());
+        let Some(looks) = looks(resource_type, &parameter.code).filter(|looks| mapped(looks)) else {
+            let (resource_type, parameter) = named();
+            return Err(SearchError::Unsupported { resource_type, parameter });
+        };
+        if let Ask::Token(tokens) | Ask::NotToken(tokens) = &parameter.ask
+            && tokens.iter().any(|token| token.system.is_some())
+            && looks.iter().any(|look| look.leaf == "code" && look.systems.is_empty())
+        {
+            let (resource_type, parameter) = named();
+            return Err(SearchError::System { resource_type, parameter });
         }
-        for (type_path, path) in found {
-            // Nothing else has a code to compare.
-            match type_path.as_str() {
-                "CodeableConcept" | "Coding" | "Identifier" => {}
-                "code" | "id" | "boolean" | "string" | "uri" => plain = true,
-                _ => return None,
-            }
-            paths.push(path);
-        }
+        Ok(Self { code: parameter.code.clone(), looks, ask: parameter.ask.clone() })
     }
-    (!paths.is_empty()).then_some((paths, plain))
 }
 
-/// The element `step` of a type, in each of its forms.
-fn below(parent: &str, path: &[String], step: &str) -> Vec<(String, Vec<String>)> {
-    let named = |name: &str| name == step || name.strip_suffix("[x]") == Some(step);
-    let Some(element) = elements(parent).iter().find(|element| named(element.name)) else { return Vec::new() };
-    let form = |ty| (child_type_path(element, ty), [path, &[json_name(element, ty)]].concat());
-    element.types.iter().map(form).collect()
+/// Where a parameter looks; `None` for one whose expression or types cannot be compared.
+fn looks(resource_type: &str, parameter: &str) -> Option<Vec<Look>> {
+    let param = search_param(resource_type, parameter)?;
+    let comparable = comparable(param.kind)?;
+    let mut all = Vec::new();
+    for path in path::paths(resource_type, param.expression)? {
+        let start = Look {
+            steps: Vec::new(),
+            leaf: resource_type.to_owned(),
+            resolves: None,
+            presence: path.presence,
+            systems: Vec::new(),
+        };
+        let mut found = vec![start];
+        for step in &path.steps {
+            found = found.iter().flat_map(|look| look.below(step)).collect();
+        }
+        // A choice may have forms that a parameter of this kind says nothing about.
+        found.retain(|look| look.presence || look.leaf == "Extension" || comparable.contains(&look.leaf.as_str()));
+        all.extend(found);
+    }
+    (!all.is_empty()).then_some(all)
+}
+
+/// The types that a kind of parameter compares (R4, search, 3.1.1.4).
+fn comparable(kind: SearchType) -> Option<&'static [&'static str]> {
+    const TEXTS: &[&str] = &["string", "markdown", "HumanName", "Address"];
+    const TOKENS: &[&str] =
+        &["CodeableConcept", "Coding", "Identifier", "ContactPoint", "code", "id", "boolean", "string", "uri"];
+    const QUANTITIES: &[&str] =
+        &["Quantity", "Age", "Count", "Distance", "Duration", "SimpleQuantity", "MoneyQuantity", "Money", "Range"];
+    Some(match kind {
+        SearchType::Token => TOKENS,
+        SearchType::String => TEXTS,
+        SearchType::Date => &["date", "dateTime", "instant", "Period", "Timing"],
+        SearchType::Number => &["decimal", "integer", "positiveInt", "unsignedInt"],
+        SearchType::Quantity => QUANTITIES,
+        SearchType::Reference => &["Reference", "canonical", "uri", "url"],
+        SearchType::Uri => &["uri", "url", "canonical", "oid", "uuid"],
+        SearchType::Composite | SearchType::Special => return None,
+    })
+}
+
+impl Look {
+    /// Where a step leads from here: to each form of a choice, or nowhere.
+    fn below(&self, step: &PathStep) -> Vec<Self> {
+        let same = |step| Self { steps: [&self.steps[..], &[step]].concat(), ..self.clone() };
+        match *step {
+            PathStep::Where(member, text) => vec![same(Step::Where(member, text))],
+            PathStep::Resolves(target) => vec![Self { resolves: Some(target), ..self.clone() }],
+            PathStep::As(ty) => {
+                if self.leaf == ty {
+                    vec![self.clone()]
+                } else {
+                    Vec::new()
+                }
+            }
+            PathStep::Extension(url) => {
+                let look = same(Step::Extension(url));
+                vec![Self { leaf: "Extension".to_owned(), ..look }]
+            }
+            PathStep::Element(name) => {
+                let named = |element: &&Element| element.name == name || element.name.strip_suffix("[x]") == Some(name);
+                let Some(element) = elements(&self.leaf).iter().find(named) else { return Vec::new() };
+                let form = |ty| Self {
+                    leaf: child_type_path(element, ty),
+                    systems: systems(element),
+                    ..same(Step::Member(json_name(element, ty)))
+                };
+                element.types.iter().map(form).collect()
+            }
+        }
+    }
+}
+
+/// The systems of a closed list of codes.
+fn systems(element: &Element) -> Vec<&'static str> {
+    let Some(list) = element.required_value_set.and_then(crate::fhir::elements::codes) else { return Vec::new() };
+    let mut systems: Vec<&str> = list.iter().map(|(system, _)| system).collect();
+    systems.sort_unstable();
+    systems.dedup();
+    systems
+}
+
+/// Whether the mapping may write what `steps` lead to.
+fn writes_in(object: &Object, steps: &[Step]) -> bool {
+    match steps.split_first() {
+        None => true,
+        Some((Step::Member(name), rest)) => {
+            let typed = json_member(&object.type_path, name).is_some();
+            typed && object.members.iter().any(|member| member.name == *name && writes(&member.value, rest))
+        }
+        Some((Step::Where(member, text), rest)) => {
+            let other = |value: &Value| constant(value).is_some_and(|json| json != format!("\"{text}\""));
+            let excluded = object.members.iter().any(|one| one.name == *member && other(&one.value));
+            !excluded && writes_in(object, rest)
+        }
+        Some((Step::Extension(url), _)) => {
+            let here = |item: &Item| match &item.kind {
+                ItemKind::One(value) => is_extension(value, url),
+                ItemKind::Each { body, .. } => is_extension(body, url),
+            };
+            object.members.iter().any(|member| match &member.value {
+                Value::List(items) if member.name == "extension" => items.iter().any(here),
+                _ => false,
+            })
+        }
+    }
+}
+
+fn writes(value: &Value, steps: &[Step]) -> bool {
+    match value {
+        // A code map or a json column may write any member.
+        Value::Leaf(_) => true,
+        Value::Object(object) => writes_in(object, steps),
+        Value::List(items) => items.iter().any(|item| match &item.kind {
+            ItemKind::One(value) => writes(value, steps),
+            ItemKind::Each { body, .. } => writes(body, steps),
+        }),
+    }
+}
+
+fn is_extension(value: &Value, url: &str) -> bool {
+    let Value::Object(object) = value else { return true };
+    object
+        .members
+        .iter()
+        .any(|member| member.name == "url" && constant(&member.value).is_none_or(|json| json == format!("\"{url}\"")))
+}
+
+/// The JSON text of a value that is the same in every resource.
+fn constant(value: &Value) -> Option<&str> {
+    match value {
+        Value::Leaf(leaf) => match &leaf.expr {
+            Expr::Constant(json) => Some(json),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fhir::elements::resource_types;
+    use crate::fhir::search::search_params;
+
+    fn at(resource_type: &str, parameter: &str) -> String {
+        let step = |step: &Step| match step {
+            Step::Member(name) => name.clone(),
+            Step::Where(member, text) => format!("[{member}={text}]"),
+            Step::Extension(url) => format!("<{url}>"),
+        };
+        let look = |look: &Look| {
+            let steps = look.steps.iter().map(step).collect::<Vec<_>>().join(".");
+            let resolves = look.resolves.map(|target| format!(">{target}")).unwrap_or_default();
+            let presence = if look.presence { "?" } else { "" };
+            format!("{steps}:{}{resolves}{presence}", look.leaf)
+        };
+        looks(resource_type, parameter)
+            .map_or("none".to_owned(), |looks| looks.iter().map(look).collect::<Vec<_>>().join(" "))
+    }
 
     #[test]
-    fn token_parameters_of_plain_elements() {
-        let at = |resource_type, parameter| {
-            paths(resource_type, parameter)
-                .map(|(paths, plain)| (paths.iter().map(|path| path.join(".")).collect::<Vec<_>>().join(" "), plain))
-        };
-        let found = |paths: &str, plain| Some((paths.to_owned(), plain));
-        assert_eq!(at("Patient", "gender"), found("gender", true));
-        assert_eq!(at("Observation", "category"), found("category", false));
-        assert_eq!(at("Observation", "_id"), found("id", true));
-        assert_eq!(at("Observation", "_tag"), found("meta.tag", false));
-        assert_eq!(at("Encounter", "class"), found("class", false));
-        assert_eq!(at("Patient", "identifier"), found("identifier", false));
-        for (resource_type, parameter) in
-            [("Patient", "birthdate"), ("Patient", "email"), ("Observation", "subject"), ("Patient", "nope")]
-        {
-            assert_eq!(at(resource_type, parameter), None, "{resource_type}?{parameter}");
+    fn where_parameters_look() {
+        for (resource_type, parameter, want) in [
+            ("Patient", "gender", "gender:code"),
+            ("Patient", "birthdate", "birthDate:date"),
+            ("Patient", "name", "name:HumanName"),
+            ("Patient", "email", "telecom.[system=email]:ContactPoint"),
+            ("Patient", "deceased", "deceasedBoolean:boolean? deceasedDateTime:dateTime?"),
+            ("Patient", "death-date", "deceasedDateTime:dateTime"),
+            ("Patient", "_lastUpdated", "meta.lastUpdated:instant"),
+            ("Patient", "_profile", "meta.profile:canonical"),
+            ("Observation", "_id", "id:id"),
+            ("Observation", "_tag", "meta.tag:Coding"),
+            ("Observation", "category", "category:CodeableConcept"),
+            ("Observation", "patient", "subject:Reference>Patient"),
+            ("Observation", "value-quantity", "valueQuantity:Quantity"),
+            (
+                "Observation",
+                "date",
+                "effectiveDateTime:dateTime effectivePeriod:Period effectiveTiming:Timing effectiveInstant:instant",
+            ),
+            ("Condition", "onset-date", "onsetDateTime:dateTime onsetPeriod:Period"),
+            ("Encounter", "class", "class:Coding"),
+            ("Observation", "code-value-quantity", "none"),
+            ("Location", "near", "none"),
+            ("Patient", "nope", "none"),
+        ] {
+            assert_eq!(at(resource_type, parameter), want, "{resource_type}?{parameter}");
         }
+    }
+
+    #[test]
+    fn every_parameter_of_r4_but_these_can_be_asked() {
+        let mut not = Vec::new();
+        for resource_type in resource_types() {
+            for param in search_params(resource_type) {
+                let described = !matches!(param.kind, SearchType::Composite | SearchType::Special);
+                if described && !param.expression.is_empty() && looks(resource_type, param.code).is_none() {
+                    not.push(format!("{resource_type}?{}", param.code));
+                }
+            }
+        }
+        assert_eq!(not, ["Bundle?composition", "Bundle?message", "QuestionnaireResponse?item-subject"]);
     }
 }

@@ -2,7 +2,10 @@
 
 mod compare;
 mod differences;
+mod engine;
+mod filters;
 mod levels;
 mod requests;
+mod search_oracle;
 pub(crate) mod store;
 mod synthea;

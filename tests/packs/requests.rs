@@ -221,3 +221,28 @@ async fn the_printed_grants_are_enough() {
     assert_eq!(done.status.code(), Some(0), "{}", String::from_utf8_lossy(&done.stderr));
     client.batch_execute(&format!("drop owned by {role}; drop role {role}")).await.expect("nothing is left");
 }
+
+// K-64: SQL leaves out what a filter cannot find; what cannot be turned round is told.
+#[tokio::test]
+async fn a_dry_run_shows_what_sql_leaves_out() {
+    let database = demo().await;
+    for (search, want) in [
+        ("Encounter?_id=a3f1c2d4-0001-4c5e-9b7a-1f2e3d4c5b6a", r#"q."id" = any($1::text[]::uuid[])"#),
+        ("Encounter?patient=a3f1c2d4-0001-4c5e-9b7a-1f2e3d4c5b6a", r#"q."patient" = any($1::text[]::uuid[])"#),
+        ("Encounter?subject=Group/x", "where false"),
+        ("Encounter?date=ge2024", r#"q."stop" >= ($1::text::timestamptz"#),
+        ("Encounter?status=planned", "where false"),
+        ("Encounter?status=finished", "every row is read"),
+        ("Patient?gender=female", r#"q."gender"::text = any($1::text[])"#),
+        ("Patient?birthdate=1970", r#"q."birthdate" >= ($1::text::timestamptz at time zone 'America/New_York')"#),
+        ("Patient?name=a", "every row is read"),
+        ("Condition?_id=a3f1c2d4-0001-4c5e-9b7a-1f2e3d4c5b6a", "every row is read"),
+        ("Observation?value-quantity=gt5", r#"q."number" >= $1::text::numeric"#),
+        ("Observation?code=8480-6,8462-4&date=lt2020", r#" and q."date" <= "#),
+    ] {
+        let name = search.split('?').next().expect("a type");
+        let output = smelt(database, "export", &["--dry-run", "--type", name, "--type-filter", search]);
+        let text = String::from_utf8(output.stdout).expect("text");
+        assert!(text.contains(want), "{search}: {text}");
+    }
+}

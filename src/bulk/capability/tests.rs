@@ -9,9 +9,9 @@ use crate::bulk::request::Level;
 const BASE: &str = "https://bulk.example.org/r4";
 
 fn features() -> Features {
-    let one = |name: &str, token_params: &[&str]| TypeFeatures {
+    let one = |name: &str, search_params: &[&str]| TypeFeatures {
         name: name.to_owned(),
-        token_params: token_params.iter().map(|code| (*code).to_owned()).collect(),
+        search_params: search_params.iter().map(|code| (*code).to_owned()).collect(),
     };
     Features {
         base_url: BASE.to_owned(),
@@ -19,7 +19,7 @@ fn features() -> Features {
         date: "2026-02-01T00:00:00Z".to_owned(),
         types: vec![
             one("Patient", &["gender", "_id"]),
-            // A date is no token, and nonsense is nothing: neither is advertised.
+            // What is no search parameter is not advertised.
             one("Observation", &["code", "category", "date", "nonsense"]),
             one("Condition", &[]),
         ],
@@ -94,7 +94,7 @@ fn types_and_parameters_are_those_that_work() {
     for (name, want) in [
         ("Condition", &["_lastUpdated"][..]),
         ("Group", &["_id", "identifier", "name", "type"]),
-        ("Observation", &["_lastUpdated", "category", "code"]),
+        ("Observation", &["_lastUpdated", "category", "code", "date"]),
         ("Patient", &["_lastUpdated", "_id", "gender"]),
     ] {
         assert_eq!(names(&resource(&statement, name)["searchParam"]), want, "{name}");
@@ -106,7 +106,7 @@ fn types_and_parameters_are_those_that_work() {
     let features = features();
     let mapped: Vec<&str> = features.types.iter().map(|one| one.name.as_str()).collect();
     let searchable = |name: &str, code: &str| {
-        features.types.iter().any(|one| one.name == name && one.token_params.iter().any(|known| known == code))
+        features.types.iter().any(|one| one.name == name && one.search_params.iter().any(|known| known == code))
     };
     let known = Known {
         mapped: &mapped,
@@ -120,7 +120,8 @@ fn types_and_parameters_are_those_that_work() {
         let plain = params.iter().filter(|param| param.get("extension").is_none());
         let listed: BTreeSet<&str> = plain.filter_map(|param| param["name"].as_str()).collect();
         for param in crate::fhir::search::search_params(name) {
-            let query = format!("_typeFilter={name}?{}=x", param.code);
+            let value = if param.kind == crate::fhir::search::SearchType::Date { "2024" } else { "x" };
+            let query = format!("_typeFilter={name}?{}={value}", param.code);
             let intake = Intake {
                 dialect: Dialect::Compatible,
                 level: Level::System,

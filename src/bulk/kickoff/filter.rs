@@ -1,14 +1,15 @@
 //! `_typeFilter`: searches as text, and what they ask for (K-56 to K-65).
 //!
-//! Token parameters are understood, without modifiers. Everything else is an error that names the type and the
-//! parameter; what the parameter was compared with is not repeated.
+//! What cannot be asked is an error that names the type and the parameter; what the parameter was compared with is not
+//! repeated.
 
 use super::Known;
+use super::values::{Unusable, ask};
 use crate::bulk::percent::{Form, decode};
 use crate::bulk::request::clip;
-use crate::bulk::type_filter::{Token, TokenParameter, TypeFilter};
+use crate::bulk::type_filter::{Parameter, TypeFilter};
 use crate::fhir::outcome::IssueType;
-use crate::fhir::search::{SearchType, search_param, search_params};
+use crate::fhir::search::{search_param, search_params};
 
 /// Why a search cannot filter.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -23,12 +24,12 @@ pub(super) enum FilterError {
     Result { resource_type: String, name: String },
     #[error("search parameter `{name}` is not supported for {resource_type} in `_typeFilter`")]
     Parameter { resource_type: String, name: String, supported: Vec<&'static str> },
-    #[error("search parameter `{name}` of {resource_type} is supported in `_typeFilter` without a modifier only")]
-    Modifier { resource_type: String, name: String },
+    #[error("search parameter `{name}` of {resource_type} has a modifier that is not supported in `_typeFilter`")]
+    Modifier { resource_type: String, name: String, allowed: &'static str },
     #[error("chained search parameter `{name}` of {resource_type} is not supported in `_typeFilter`")]
     Chain { resource_type: String, name: String },
-    #[error("search parameter `{name}` of {resource_type} has a value that is no token in `_typeFilter`")]
-    Value { resource_type: String, name: String },
+    #[error("search parameter `{name}` of {resource_type} has a value that cannot be compared in `_typeFilter`")]
+    Value { resource_type: String, name: String, form: &'static str },
 }
 
 impl FilterError {
@@ -52,9 +53,9 @@ impl FilterError {
                 format!("No search parameter is supported for {resource_type}; leave the filter out.")
             }
             Self::Parameter { supported, .. } => format!("Supported: {}.", supported.join(", ")),
-            Self::Modifier { .. } => "Leave the part from `:` on out.".to_owned(),
+            Self::Modifier { allowed, .. } => format!("Leave the part from `:` on out; there are {allowed}."),
             Self::Chain { .. } => "Filter the type by parameters of its own.".to_owned(),
-            Self::Value { .. } => "Write `code`, `system|code`, `|code` or `system|`, with commas between.".to_owned(),
+            Self::Value { form, .. } => format!("Write {form}; a comma stands between alternatives."),
         }
     }
 }
@@ -111,73 +112,29 @@ pub(super) fn read(query: &str, types: &[String], known: &Known<'_>) -> Result<T
     Ok(TypeFilter { resource_type: resource_type.to_owned(), parameters })
 }
 
-fn parameter(resource_type: &str, piece: &str, known: &Known<'_>) -> Result<TokenParameter, FilterError> {
+fn parameter(resource_type: &str, piece: &str, known: &Known<'_>) -> Result<Parameter, FilterError> {
     let (name, value) = piece.split_once('=').unwrap_or((piece, ""));
     let name = decode(name, Form::Inner).unwrap_or_else(|| "?".to_owned());
     let (of, told) = (|| resource_type.to_owned(), || clip(&name));
-    let base = name.split(':').next().unwrap_or_default();
-    if RESULT.contains(&base) {
+    let (code, modifier) = name.split_once(':').map_or((name.as_str(), None), |(code, rest)| (code, Some(rest)));
+    if RESULT.contains(&code) {
         return Err(FilterError::Result { resource_type: of(), name: told() });
     }
-    if name.contains('.') || base == "_has" {
+    if name.contains('.') || code == "_has" {
         return Err(FilterError::Chain { resource_type: of(), name: told() });
     }
     let usable = |code: &str| (known.searchable)(resource_type, code);
-    let token = |code: &str| search_param(resource_type, code).is_some_and(|param| param.kind == SearchType::Token);
-    if !token(base) || !usable(base) {
-        let all = search_params(resource_type).filter(|param| param.kind == SearchType::Token);
-        let mut supported: Vec<_> = all.map(|param| param.code).filter(|code| usable(code)).collect();
+    let Some(param) = search_param(resource_type, code).filter(|_| usable(code)) else {
+        let all = search_params(resource_type).map(|param| param.code);
+        let mut supported: Vec<_> = all.filter(|code| usable(code)).collect();
         supported.sort_unstable();
         return Err(FilterError::Parameter { resource_type: of(), name: told(), supported });
-    }
-    if base != name {
-        return Err(FilterError::Modifier { resource_type: of(), name: told() });
-    }
-    let tokens = decode(value, Form::Inner).and_then(|value| tokens(&value));
-    let any = tokens.ok_or_else(|| FilterError::Value { resource_type: of(), name: told() })?;
-    Ok(TokenParameter { code: name, any })
-}
-
-/// The tokens of a value; none where one has no form of a token, or there is none.
-fn tokens(value: &str) -> Option<Vec<Token>> {
-    // PostgreSQL knows no NUL, and no code has a control character in it.
-    if value.contains(char::is_control) {
-        return None;
-    }
-    let items = unescaped(value, ',').into_iter().map(str::trim).filter(|item| !item.is_empty());
-    items.map(token).collect::<Option<Vec<_>>>().filter(|tokens| !tokens.is_empty())
-}
-
-fn token(item: &str) -> Option<Token> {
-    let parts = unescaped(item, '|');
-    let given = |text: &str| Some(plain(text)).filter(|text| !text.is_empty());
-    match parts.as_slice() {
-        [code] => Some(Token { system: None, code: Some(given(code)?) }),
-        [system, code] if !(system.is_empty() && code.is_empty()) => {
-            Some(Token { system: Some(plain(system)), code: given(code) })
-        }
-        _ => None,
-    }
-}
-
-/// The pieces between `mark`s that no `\` stands before.
-fn unescaped(text: &str, mark: char) -> Vec<&str> {
-    let mut escaped = false;
-    text.split(|c: char| {
-        let plain = !std::mem::take(&mut escaped);
-        escaped = plain && c == '\\';
-        plain && c == mark
-    })
-    .collect()
-}
-
-/// `\,` `\|` `\$` `\\` are the character behind the `\`; another `\` is itself (K-62).
-fn plain(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        let escaped = chars.next_if(|next| c == '\\' && matches!(next, ',' | '|' | '$' | '\\'));
-        out.push(escaped.unwrap_or(c));
-    }
-    out
+    };
+    let unusable = |error| match error {
+        Unusable::Modifier(allowed) => FilterError::Modifier { resource_type: of(), name: told(), allowed },
+        Unusable::Value(form) => FilterError::Value { resource_type: of(), name: told(), form },
+    };
+    let value = decode(value, Form::Inner).ok_or_else(|| unusable(Unusable::Value("UTF-8 text")))?;
+    let ask = ask(param.kind, modifier, &value, known.base_url).map_err(unusable)?;
+    Ok(Parameter { code: code.to_owned(), ask })
 }

@@ -4,10 +4,11 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::bulk::type_filter::{Token, TokenParameter};
+use crate::bulk::type_filter::{Ask as Asks, Compared, Parameter, Prefix, QuantityAsk, Target, TextMatch, Token};
 
 fn filter(resource_type: &str, parameters: &[(&str, &[Token])]) -> TypeFilter {
-    let parameter = |(code, any): &(&str, &[Token])| TokenParameter { code: (*code).to_owned(), any: any.to_vec() };
+    let parameter =
+        |(code, any): &(&str, &[Token])| Parameter { code: (*code).to_owned(), ask: Asks::Token(any.to_vec()) };
     TypeFilter { resource_type: resource_type.to_owned(), parameters: parameters.iter().map(parameter).collect() }
 }
 
@@ -128,15 +129,11 @@ fn filters_that_cannot_filter() {
         ),
         ("Observation?foo=1", "Search parameter `foo` is not supported for Observation in `_typeFilter`"),
         ("Observation?=1", "Search parameter `` is not supported for Observation in `_typeFilter`"),
-        ("Observation?date=ge2024", "Search parameter `date` is not supported for Observation in `_typeFilter`"),
-        (
-            "Patient?_lastUpdated=gt2024",
-            "Search parameter `_lastUpdated` is not supported for Patient in `_typeFilter`",
-        ),
+        ("Observation?encounter=e", "Search parameter `encounter` is not supported for Observation in `_typeFilter`"),
         ("Observation?method=1", "Search parameter `method` is not supported for Observation in `_typeFilter`"),
         (
-            "Observation?code:not=a",
-            "Search parameter `code:not` of Observation is supported in `_typeFilter` without a modifier only",
+            "Observation?code:in=a",
+            "Search parameter `code:in` of Observation has a modifier that is not supported in `_typeFilter`",
         ),
         (
             "Observation?patient.gender=female",
@@ -150,21 +147,33 @@ fn filters_that_cannot_filter() {
             "Patient?_has:Observation:patient:code=a",
             "Chained search parameter `_has:Observation:patient:code` of Patient is not supported in `_typeFilter`",
         ),
-        ("Observation?code=", "Search parameter `code` of Observation has a value that is no token in `_typeFilter`"),
-        ("Observation?code", "Search parameter `code` of Observation has a value that is no token in `_typeFilter`"),
-        ("Observation?code=,", "Search parameter `code` of Observation has a value that is no token in `_typeFilter`"),
-        ("Observation?code=|", "Search parameter `code` of Observation has a value that is no token in `_typeFilter`"),
+        (
+            "Observation?code=",
+            "Search parameter `code` of Observation has a value that cannot be compared in `_typeFilter`",
+        ),
+        (
+            "Observation?code",
+            "Search parameter `code` of Observation has a value that cannot be compared in `_typeFilter`",
+        ),
+        (
+            "Observation?code=,",
+            "Search parameter `code` of Observation has a value that cannot be compared in `_typeFilter`",
+        ),
+        (
+            "Observation?code=|",
+            "Search parameter `code` of Observation has a value that cannot be compared in `_typeFilter`",
+        ),
         (
             "Observation?code=a|b|c",
-            "Search parameter `code` of Observation has a value that is no token in `_typeFilter`",
+            "Search parameter `code` of Observation has a value that cannot be compared in `_typeFilter`",
         ),
         (
             "Observation?code=a%2500b",
-            "Search parameter `code` of Observation has a value that is no token in `_typeFilter`",
+            "Search parameter `code` of Observation has a value that cannot be compared in `_typeFilter`",
         ),
         (
             "Observation?code=%25FF",
-            "Search parameter `code` of Observation has a value that is no token in `_typeFilter`",
+            "Search parameter `code` of Observation has a value that cannot be compared in `_typeFilter`",
         ),
     ] {
         let ask = get(&format!("_typeFilter={query}"));
@@ -180,9 +189,93 @@ fn filters_that_cannot_filter() {
     assert_eq!(outside.lenient().read().expect("lenient").request.filters, []);
     // O-02: what would be supported is told.
     let refusal = get("_typeFilter=Observation?foo=1").read().expect_err("refused");
-    assert!(refusal.outcome.to_json().contains("Supported: _id, category, code, status."));
+    assert!(refusal.outcome.to_json().contains("Supported: _id, _lastUpdated, category, code, date, status."));
     let refusal = get("_typeFilter=Organization?name=1").read().expect_err("refused");
-    assert!(refusal.outcome.to_json().contains("Supported: _id."));
+    assert!(refusal.outcome.to_json().contains("Supported: _id, _lastUpdated."));
+}
+
+// K-57 K-63
+#[test]
+fn values_by_kind_of_parameter() {
+    let open = |_: &str, _: &str| true;
+    let asked = |search: &str| {
+        let body = json!({"resourceType": "Parameters", "parameter": [{"name": "_typeFilter", "valueString": search}]});
+        let body = body.to_string();
+        let intake = Intake {
+            dialect: Dialect::V4,
+            level: Level::System,
+            post: true,
+            query: None,
+            body: Some(body.as_bytes()),
+            lenient: false,
+        };
+        let known = Known { mapped: MAPPED, base_url: BASE, compartment: &|_| true, searchable: &open };
+        read(&intake, &known).map(|kick_off| kick_off.request.filters[0].parameters[0].ask.clone())
+    };
+    let compared = |prefix, value: &str| Compared { prefix, value: value.to_owned() };
+    let local = |resource_type: Option<&str>, id: &str| Target::Local {
+        resource_type: resource_type.map(str::to_owned),
+        id: id.to_owned(),
+    };
+    let quantity = |prefix, value: &str, system: Option<&str>, unit: Option<&str>| QuantityAsk {
+        prefix,
+        value: value.to_owned(),
+        system: system.map(str::to_owned),
+        unit: unit.map(str::to_owned),
+    };
+    let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+    for (search, want) in [
+        ("Observation?code:not=a", Asks::NotToken(vec![code("a")])),
+        ("Observation?code:text=a b", Asks::Text(texts(&["a b"]))),
+        ("Observation?code:missing=true", Asks::Missing(true)),
+        ("Observation?date:missing=false", Asks::Missing(false)),
+        ("Observation?date=ge2024", Asks::Date(vec![compared(Prefix::Ge, "2024")])),
+        (
+            "Observation?date=2024-05-01T00:00:00+01:00,sa2025-01",
+            Asks::Date(vec![compared(Prefix::Eq, "2024-05-01T00:00:00+01:00"), compared(Prefix::Sa, "2025-01")]),
+        ),
+        ("Observation?value-quantity=5.40", Asks::Quantity(vec![quantity(Prefix::Eq, "5.40", None, None)])),
+        ("Observation?value-quantity=lt-5||mg", Asks::Quantity(vec![quantity(Prefix::Lt, "-5", None, Some("mg"))])),
+        ("Observation?value-quantity=eb5|u|mg", Asks::Quantity(vec![quantity(Prefix::Lt, "5", Some("u"), Some("mg"))])),
+        ("Patient?name=a,b", Asks::String(TextMatch::Starts, texts(&["a", "b"]))),
+        ("Patient?name:exact=a\\,b", Asks::String(TextMatch::Exact, texts(&["a,b"]))),
+        ("Patient?name:contains=a", Asks::String(TextMatch::Contains, texts(&["a"]))),
+        ("Observation?subject=p1,Patient/p2", Asks::Reference(vec![local(None, "p1"), local(Some("Patient"), "p2")])),
+        (
+            "Observation?subject=https://bulk.example.org/r4/Patient/p1",
+            Asks::Reference(vec![local(Some("Patient"), "p1")]),
+        ),
+        ("Observation?subject:Group=g", Asks::Reference(vec![local(Some("Group"), "g")])),
+        (
+            "Observation?subject=https://x.org/Patient/1",
+            Asks::Reference(vec![Target::Url("https://x.org/Patient/1".into())]),
+        ),
+        ("Observation?subject:identifier=s|1", Asks::Identifier(vec![token(Some("s"), Some("1"))])),
+        ("Patient?_profile=http://a,http://b", Asks::Uri(texts(&["http://a", "http://b"]))),
+    ] {
+        assert_eq!(asked(search), Ok(want), "{search}");
+    }
+    for search in [
+        "Observation?code:missing=maybe",
+        "Observation?date=ap2024",
+        "Observation?date=24",
+        "Observation?date=",
+        "Observation?date:exact=2024",
+        "Observation?value-quantity=five",
+        "Observation?value-quantity=5|mg",
+        "Observation?value-quantity=5||",
+        "Observation?value-quantity=ap5",
+        "Observation?subject=Nothing/1",
+        "Observation?subject=Patient/1/_history/2",
+        "Observation?subject=a b",
+        "Observation?subject:Nothing=1",
+        "Observation?subject:Patient=Group/1",
+        "Observation?code-value-quantity=a$5:x",
+        "Patient?name:text=a",
+        "Patient?_profile:below=http://a",
+    ] {
+        assert!(asked(search).is_err(), "{search}");
+    }
 }
 
 proptest! {
