@@ -67,6 +67,7 @@ fn request(args: &ExportArgs, engine: &Engine) -> Result<ExportRequest, Failure>
         base_url: BASE_URL,
         compartment: &|_| true,
         searchable: &|resource_type, code| searchable(pack, resource_type, code),
+        strict_filters: true,
     };
     for query in &args.type_filters {
         add_filter(&mut request, query, &known)

@@ -204,6 +204,7 @@ fn agree(engine: &Engine, searches: usize, seed: u64) {
                 base_url: "https://localhost",
                 compartment: &|_| true,
                 searchable: &|resource_type, code| searchable(&engine.prepared.pack, resource_type, code),
+                strict_filters: true,
             };
             let texts: Vec<String> = searches.iter().map(|search| search.text(resource_type)).collect();
             for text in &texts {

@@ -35,6 +35,7 @@ fn wanted(searches: &[&str]) -> Wanted {
         base_url: "https://bulk.example.org/fhir",
         compartment: &|_| true,
         searchable: &|_, _| true,
+        strict_filters: true,
     };
     let refused = |refusal: crate::bulk::kickoff::Refusal| panic!("{searches:?}: {}", refusal.outcome.to_json());
     let tests = |filter: &crate::bulk::TypeFilter| -> Vec<Test> {

@@ -209,7 +209,8 @@ fn values_by_kind_of_parameter() {
             body: Some(body.as_bytes()),
             lenient: false,
         };
-        let known = Known { mapped: MAPPED, base_url: BASE, compartment: &|_| true, searchable: &open };
+        let known =
+            Known { mapped: MAPPED, base_url: BASE, compartment: &|_| true, searchable: &open, strict_filters: false };
         read(&intake, &known).map(|kick_off| kick_off.request.filters[0].parameters[0].ask.clone())
     };
     let compared = |prefix, value: &str| Compared { prefix, value: value.to_owned() };
