@@ -12,7 +12,9 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::filter::rule;
 use self::mistake::Mistake;
+pub use self::pairs::without_patients;
 use self::pairs::{Carrier, Given, Pair};
 use super::request::{ExportRequest, Level, Parameters};
 use super::type_filter::TypeFilter;

@@ -45,7 +45,11 @@ pub(super) fn run(settings: &Settings) -> Result<Exit, Failure> {
         options.workers = workers.get() as usize;
     }
     let (source, prepared) = open(settings, &options)?;
+    if let Some(clients) = &clients {
+        setup::rules(clients, &prepared.pack)?;
+    }
     let catalogue = catalogue(&prepared);
+    let prepared = Arc::new(prepared);
 
     let state = setup::state_dir(&server.state_dir)?;
     let database = open_state(&state.join("state.redb")).map_err(|error| setup::in_use(&error))?;
@@ -69,7 +73,7 @@ pub(super) fn run(settings: &Settings) -> Result<Exit, Failure> {
         max_job_bytes: server.max_job_size,
         ..JobsConfig::new(state.join("jobs"))
     };
-    let live = LiveEngine::new(source, Arc::new(prepared), options);
+    let live = LiveEngine::new(source, Arc::clone(&prepared), options);
     let jobs =
         Jobs::start(config, Arc::new(RedbStore::new(database)), Arc::new(live), Arc::new(crate::clock::SystemClock))
             .map_err(|error| Failure::new(Exit::Failed, &error, None))?;
@@ -84,7 +88,7 @@ pub(super) fn run(settings: &Settings) -> Result<Exit, Failure> {
     });
     let external = server.auth == AuthMode::External;
     let clients = server.clients.clone().map(|path| (seen, path));
-    let watch = Watch { certificate: certificate.clone(), clients, external, authority };
+    let watch = Watch { certificate: certificate.clone(), clients, external, prepared, authority };
     let address = bound.address();
     let (told, drain) = (Arc::clone(&service), server.drain_timeout);
     bound.serve(service, certificate, move |running| {
@@ -148,6 +152,7 @@ struct Watch {
     /// When the registry was changed, and where it is.
     clients: Option<(Option<SystemTime>, PathBuf)>,
     external: bool,
+    prepared: Arc<Prepared>,
     authority: Arc<Authority>,
 }
 
@@ -168,7 +173,8 @@ impl Watch {
             return;
         }
         *seen = now;
-        match setup::registry(path, self.external) {
+        let read = setup::registry(path, self.external);
+        match read.and_then(|registry| setup::rules(&registry, &self.prepared.pack).map(|()| registry)) {
             Ok(registry) => {
                 tracing::info!(clients = registry.len(), "the registry of clients was read again");
                 self.authority.replace_clients(registry);

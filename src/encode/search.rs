@@ -1,4 +1,4 @@
-//! Whether a produced resource is found by a search (`_typeFilter`).
+//! Whether a produced resource is wanted: found by a search (`_typeFilter`), and by none that withholds.
 //!
 //! Only elements that the search names are kept while a resource is read, so a large one costs no memory. Reading JSON
 //! back costs time; it is spent on types with a filter alone.
@@ -11,11 +11,12 @@ use serde_json::{Map, Value};
 
 use crate::plan::search::{Test, Token, Wanted};
 
-/// True when one of the searches finds the resource; a text that is no JSON object is never found.
+/// True when the resource is wanted; a text that is no JSON object never is.
 pub fn finds(wanted: &Wanted, resource: impl Read) -> bool {
     let mut reader = serde_json::Deserializer::from_reader(resource);
     let Ok(kept) = Kept(wanted).deserialize(&mut reader) else { return false };
-    wanted.any.iter().any(|tests| tests.iter().all(|test| holds(test, &kept)))
+    let found = |tests: &Vec<Test>| tests.iter().all(|test| holds(test, &kept));
+    (wanted.any.is_empty() || wanted.any.iter().any(found)) && !wanted.none.iter().any(found)
 }
 
 fn holds(test: &Test, resource: &Map<String, Value>) -> bool {
@@ -77,7 +78,7 @@ impl<'de> Visitor<'de> for Kept<'_> {
         let mut kept = Map::new();
         while let Some(name) = map.next_key::<String>()? {
             let named = |test: &Test| test.paths.iter().any(|path| path.first() == Some(&name));
-            if self.0.any.iter().flatten().any(named) {
+            if self.0.any.iter().chain(&self.0.none).flatten().any(named) {
                 kept.insert(name, map.next_value()?);
             } else {
                 map.next_value::<IgnoredAny>()?;
@@ -104,7 +105,7 @@ mod tests {
         };
         let test =
             Test { paths: vec![path.split('.').map(str::to_owned).collect()], any: tokens.iter().map(token).collect() };
-        finds(&Wanted { any: vec![vec![test]] }, RESOURCE.as_bytes())
+        finds(&Wanted { any: vec![vec![test]], none: Vec::new() }, RESOURCE.as_bytes())
     }
 
     #[test]
@@ -144,10 +145,30 @@ mod tests {
             paths: vec![vec![path.to_owned()]],
             any: vec![Token { system: None, code: Some(code.to_owned()) }],
         };
-        let asks = |any| finds(&Wanted { any }, RESOURCE.as_bytes());
+        let asks = |any| finds(&Wanted { any, none: Vec::new() }, RESOURCE.as_bytes());
         assert!(asks(vec![vec![test("status", "final"), test("id", "a")]]));
         assert!(!asks(vec![vec![test("status", "final"), test("id", "b")]]));
         assert!(asks(vec![vec![test("id", "b")], vec![test("id", "a")]]));
-        assert!(!finds(&Wanted { any: vec![vec![test("id", "a")]] }, &b"[1]"[..]));
+        assert!(!finds(&Wanted { any: vec![vec![test("id", "a")]], none: Vec::new() }, &b"[1]"[..]));
+    }
+
+    //
+    #[test]
+    fn what_is_withheld_is_not_wanted() {
+        let test = |path: &str, code: &str| Test {
+            paths: vec![vec![path.to_owned()]],
+            any: vec![Token { system: None, code: Some(code.to_owned()) }],
+        };
+        let asks = |any, none| finds(&Wanted { any, none }, RESOURCE.as_bytes());
+        let (this, other) = (vec![test("id", "a")], vec![test("id", "b")]);
+        assert!(asks(vec![], vec![other.clone()]), "everything else is wanted");
+        assert!(!asks(vec![], vec![this.clone()]));
+        assert!(!asks(vec![], vec![other.clone(), vec![test("category", "y")]]), "one rule is enough");
+        assert!(asks(vec![], vec![[this.clone(), other.clone()].concat()]), "all of a rule must hold");
+        assert!(!asks(vec![this.clone()], vec![this.clone()]), "a client cannot ask for it");
+        let rule = Wanted { any: vec![], none: vec![other] };
+        for broken in [&b"[1]"[..], b"{", b"{\"id\":\"a\""] {
+            assert!(!finds(&rule, broken), "what cannot be read is withheld");
+        }
     }
 }

@@ -1,18 +1,22 @@
-//! Searches of `_typeFilter` against resources of one type: which elements are looked at, and what they must hold.
+//! Searches against resources of one type, of `_typeFilter` and of rules that withhold: which elements are looked at,
+//! and what they must hold.
 //!
-//! A search is compiled once per export; `encode::search` asks it of every produced resource (K-56, K-57).
+//! A search is compiled once per export; `encode::search` asks it of every produced resource (K-56, K-57, X-09).
 
-use crate::bulk::TypeFilter;
 pub use crate::bulk::type_filter::Token;
+use crate::bulk::type_filter::{EVERY_TYPE, TokenParameter};
+use crate::bulk::{ExportRequest, TypeFilter};
 use crate::fhir::elements::{child_type_path, elements, json_name};
 use crate::fhir::search::{SearchType, search_param};
-use crate::mapping::tree::Pack;
+use crate::mapping::tree::{ItemKind, Mapping, Object, Pack, Value};
 
-/// What a resource must be like: one of these searches finds it.
+/// What a resource must be like. A search finds it when each of its tests does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
-    /// A search is found when each of its tests is.
+    /// One of these searches finds it; where there is none, everything is wanted.
     pub any: Vec<Vec<Test>>,
+    /// None of these does: what they find is withheld.
+    pub none: Vec<Vec<Test>>,
 }
 
 /// One parameter of a search.
@@ -29,7 +33,7 @@ pub struct Test {
 #[non_exhaustive]
 pub enum SearchError {
     /// Not a token parameter that looks at mapped elements.
-    #[error("`_typeFilter` uses `{parameter}` of {resource_type}, which is not supported")]
+    #[error("a filter uses `{parameter}` of {resource_type}, which is not supported")]
     Unsupported {
         /// The type.
         resource_type: String,
@@ -37,7 +41,7 @@ pub enum SearchError {
         parameter: String,
     },
     /// The system of a `code` element is not written in a resource, so it cannot be compared.
-    #[error("`_typeFilter` names a system for `{parameter}` of {resource_type}, whose element has a code alone")]
+    #[error("a filter names a system for `{parameter}` of {resource_type}, whose element has a code alone")]
     System {
         /// The type.
         resource_type: String,
@@ -49,38 +53,79 @@ pub enum SearchError {
 /// Whether `parameter` of `resource_type` can be asked: a token whose elements some mapping writes.
 pub fn searchable(pack: &Pack, resource_type: &str, parameter: &str) -> bool {
     let Some((paths, _)) = paths(resource_type, parameter) else { return false };
-    pack.mappings.iter().filter(|mapping| mapping.resource_type == resource_type).any(|mapping| {
-        let written = |name: &String| mapping.root.members.iter().any(|member| member.name == *name);
-        paths.iter().any(|path| path.first().is_some_and(written))
-    })
+    let written = |mapping: &Mapping| paths.iter().any(|path| writes(&mapping.root, path));
+    pack.mappings.iter().any(|mapping| mapping.resource_type == resource_type && written(mapping))
 }
 
-/// The filters of one type, none when it has none.
+/// Whether an object may have an element at a path of names.
+fn writes(object: &Object, path: &[String]) -> bool {
+    let Some((first, rest)) = path.split_first() else { return true };
+    object.members.iter().any(|member| member.name == *first && holds(&member.value, rest))
+}
+
+fn holds(value: &Value, path: &[String]) -> bool {
+    match value {
+        // A json column may hold anything.
+        Value::Leaf(_) => true,
+        Value::Object(object) => writes(object, path),
+        Value::List(items) => items.iter().any(|item| match &item.kind {
+            ItemKind::One(one) => holds(one, path),
+            ItemKind::Each { body, .. } => holds(body, path),
+        }),
+    }
+}
+
+/// What of one type a request wants; none when it wants all of it.
 ///
 /// # Errors
 ///
 /// The first parameter that cannot be asked.
-pub fn wanted(pack: &Pack, filters: &[TypeFilter], resource_type: &str) -> Result<Option<Wanted>, SearchError> {
-    let mut any = Vec::new();
-    for filter in filters.iter().filter(|filter| filter.resource_type == resource_type) {
-        let mut tests = Vec::new();
-        for parameter in &filter.parameters {
-            let named = || (resource_type.to_owned(), parameter.code.clone());
-            let found =
-                paths(resource_type, &parameter.code).filter(|_| searchable(pack, resource_type, &parameter.code));
-            let Some((paths, plain)) = found else {
-                let (resource_type, parameter) = named();
-                return Err(SearchError::Unsupported { resource_type, parameter });
-            };
-            if plain && parameter.any.iter().any(|token| token.system.is_some()) {
-                let (resource_type, parameter) = named();
-                return Err(SearchError::System { resource_type, parameter });
-            }
-            tests.push(Test { paths, any: parameter.any.clone() });
-        }
-        any.push(tests);
+pub fn wanted(pack: &Pack, request: &ExportRequest, resource_type: &str) -> Result<Option<Wanted>, SearchError> {
+    let of_type = request.filters.iter().filter(|filter| filter.resource_type == resource_type);
+    let any = of_type.map(|filter| tests(pack, filter, resource_type)).collect::<Result<Vec<_>, _>>()?;
+    let rules = request.withheld.iter().filter(|rule| reaches(pack, rule, resource_type));
+    let none = rules.map(|rule| tests(pack, rule, resource_type)).collect::<Result<Vec<_>, _>>()?;
+    Ok((!any.is_empty() || !none.is_empty()).then_some(Wanted { any, none }))
+}
+
+/// Whether a rule withholds resources of a type. One for every type passes over those that cannot have what it looks
+/// for.
+fn reaches(pack: &Pack, rule: &TypeFilter, resource_type: &str) -> bool {
+    let written = || rule.parameters.iter().all(|parameter| searchable(pack, resource_type, &parameter.code));
+    rule.resource_type == resource_type || (rule.resource_type == EVERY_TYPE && written())
+}
+
+/// Says whether a pack can honour a rule that withholds: one that could never find anything is none.
+///
+/// # Errors
+///
+/// The first parameter that cannot be asked.
+pub fn honours(pack: &Pack, rule: &TypeFilter) -> Result<(), SearchError> {
+    let types = pack.mappings.iter().map(|mapping| mapping.resource_type.as_str());
+    let reached: Vec<&str> = types.filter(|name| reaches(pack, rule, name)).collect();
+    if reached.is_empty() {
+        let parameter = rule.parameters.first().map(|parameter| parameter.code.clone()).unwrap_or_default();
+        return Err(SearchError::Unsupported { resource_type: rule.resource_type.clone(), parameter });
     }
-    Ok((!any.is_empty()).then_some(Wanted { any }))
+    reached.into_iter().try_for_each(|name| tests(pack, rule, name).map(drop))
+}
+
+/// One search, compiled for a type.
+fn tests(pack: &Pack, filter: &TypeFilter, resource_type: &str) -> Result<Vec<Test>, SearchError> {
+    let test = |parameter: &TokenParameter| {
+        let named = || (resource_type.to_owned(), parameter.code.clone());
+        let found = paths(resource_type, &parameter.code).filter(|_| searchable(pack, resource_type, &parameter.code));
+        let Some((paths, plain)) = found else {
+            let (resource_type, parameter) = named();
+            return Err(SearchError::Unsupported { resource_type, parameter });
+        };
+        if plain && parameter.any.iter().any(|token| token.system.is_some()) {
+            let (resource_type, parameter) = named();
+            return Err(SearchError::System { resource_type, parameter });
+        }
+        Ok(Test { paths, any: parameter.any.clone() })
+    };
+    filter.parameters.iter().map(test).collect()
 }
 
 /// Where a token parameter looks, and whether a primitive stands there; none for other parameters and for those whose

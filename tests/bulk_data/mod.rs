@@ -4,6 +4,7 @@ mod control;
 mod files;
 mod hostile;
 mod kickoff;
+mod known;
 mod load;
 mod operate;
 mod status;

@@ -6,3 +6,4 @@ mod levels;
 mod requests;
 pub(crate) mod store;
 mod synthea;
+mod valid;

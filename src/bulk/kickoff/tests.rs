@@ -227,7 +227,58 @@ fn values_come_under_any_primitive() {
     }
 }
 
-// K-09 K-33 T-41
+// K-52 K-53: no value of it is supported, whatever carries it; a lenient client is told that it was ignored.
+#[test]
+fn no_associated_data_are_included() {
+    let coding = json!({"system": "http://hl7.org/fhir/uv/bulkdata/CodeSystem/include-associated-data",
+                        "code": "RelevantProvenanceResources"});
+    let of = |value: Value| {
+        let mut parameter = value;
+        parameter["name"] = json!("includeAssociatedData");
+        post(json!([parameter]))
+    };
+    let want = "includeAssociatedData: Parameter `includeAssociatedData` is not supported";
+    for ask in [
+        get("includeAssociatedData=LatestProvenanceResources"),
+        get("includeAssociatedData=RelevantProvenanceResources,LatestProvenanceResources"),
+        get("includeAssociatedData=Foo"),
+        get("includeAssociatedData=_custom"),
+        get("includeAssociatedData="),
+        of(json!({"valueCode": "LatestProvenanceResources"})),
+        of(json!({"valueString": "_custom"})),
+        of(json!({"valueCoding": coding})),
+        of(json!({"valueCoding": coding})).v4(),
+        of(json!({"valueCoding": {"code": "LatestProvenanceResources"}})),
+        of(json!({})),
+    ] {
+        assert_eq!(ask.refused(), [want], "{:?}", ask.query);
+        let kick_off = ask.clone().lenient().read().expect("lenient");
+        assert_eq!(kick_off.request.types.len(), MAPPED.len());
+        let told: Vec<_> = kick_off.ignored.iter().flat_map(|one| told(one, "warning")).collect();
+        let ignored = "includeAssociatedData: Ignored: parameter `includeAssociatedData` is not supported";
+        assert_eq!(told, [ignored], "{:?}", ask.query);
+    }
+}
+
+// M-03: what a URL keeps when its patients are left out.
+#[test]
+fn urls_without_patients() {
+    for (query, kept) in [
+        ("", ""),
+        ("_type=Patient&_since=2024", "_type=Patient&_since=2024"),
+        ("patient=Patient/p-1", ""),
+        ("patient", ""),
+        ("patient=a&_type=Patient&patient=b", "_type=Patient"),
+        ("_type=Patient&p%61tien%74=a,b&_foo=%2C", "_type=Patient&_foo=%2C"),
+        // Other names are other parameters, and refused as such; what is no text is kept out.
+        ("Patient=a&patients=b", "Patient=a&patients=b"),
+        ("%FF=a&_type=x", "_type=x"),
+    ] {
+        assert_eq!(without_patients(query), kept, "{query}");
+    }
+}
+
+// K-09 K-33 K-46 K-66 K-67 K-68 T-41
 #[test]
 fn what_nobody_honours_is_refused_or_told() {
     for (query, want) in [

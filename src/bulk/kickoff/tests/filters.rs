@@ -204,3 +204,39 @@ proptest! {
         prop_assert_eq!(by_post.filters, [want]);
     }
 }
+
+// rules that withhold are written as filters are, or for every type.
+#[test]
+fn rules_that_withhold() {
+    let token = |system: Option<&str>, code: &str| Token {
+        system: system.map(str::to_owned),
+        code: Some(code.to_owned()).filter(|code| !code.is_empty()),
+    };
+    let security = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality";
+    for (text, resource_type, code, any) in [
+        (format!("*?_security={security}|R"), "*", "_security", vec![token(Some(security), "R")]),
+        ("*?_tag=a,b".to_owned(), "*", "_tag", vec![token(None, "a"), token(None, "b")]),
+        ("Observation?category=s|".to_owned(), "Observation", "category", vec![token(Some("s"), "")]),
+        (" Condition?_security=V ".to_owned(), "Condition", "_security", vec![token(None, "V")]),
+    ] {
+        let parameters = vec![TokenParameter { code: code.to_owned(), any }];
+        assert_eq!(rule(&text), Ok(TypeFilter { resource_type: resource_type.to_owned(), parameters }), "{text}");
+    }
+    for (text, want) in [
+        ("", "must be `Type?parameter=value`"),
+        ("_security=R", "must be `Type?parameter=value`"),
+        ("Observation?", "must be `Type?parameter=value`"),
+        ("Nope?status=x", "must use a token parameter"),
+        ("observation?status=x", "must use a token parameter"),
+        ("Observation?date=2024", "must use a token parameter"),
+        ("Observation?_lastUpdated=2024", "must use a token parameter"),
+        ("*?status=final", "must use a token parameter"),
+        ("*?code=x", "must use `_security`, `_tag` or `_id` with `*`"),
+        ("Observation?status:not=final", "must use plain token parameters"),
+        ("Observation?subject.gender=male", "must use plain token parameters"),
+        ("Observation?status=", "must compare with"),
+        ("*?_security=a|b|c", "must compare with"),
+    ] {
+        assert!(rule(text).is_err_and(|said| said.starts_with(want)), "{text}: {:?}", rule(text));
+    }
+}
