@@ -167,3 +167,43 @@ async fn patients_of_another_group_are_as_unknown_ones() {
     let manifest = server.manifest(&server.kick_off("/Group/empty/$export"));
     assert_eq!(manifest["output"], json!([]));
 }
+
+/// Rows that stay when they are deleted.
+const PLACES: (&str, &str) = (
+    "location",
+    "table: places\nkey: id\nupdated: updated_at\ndeleted: deleted_at\nresource: {resourceType: Location, id: \"l-{{id}}\"}\n",
+);
+
+// K-35 M-10 M-11 M-12 M-14 M-20 T-15 T-24 T-27: deletions are listed, can be fetched, and are what readers expect.
+#[tokio::test]
+async fn deletions_are_files_too() {
+    let (_known, server) = serve(&[PLACES]).await;
+    let whole = server.manifest(&server.kick_off("/$export?_type=Location"));
+    assert_eq!((count(&whole, "Location"), whole.get("deleted")), (2, None), "without `_since` nobody asks for them");
+    let asked = "/$export?_type=Location,Patient&_since=2026-02-01T00:00:00Z";
+    let manifest = server.manifest(&server.kick_off(asked));
+    assert_eq!(types(&manifest), ["Patient", "Location"]);
+    let written: Vec<String> = lines(&server, &manifest["output"], "Location")
+        .iter()
+        .map(|place| format!("Location/{}", place["id"].as_str().unwrap()))
+        .collect();
+    assert_eq!(written, ["Location/l-2"]);
+    let item = &manifest["deleted"][0];
+    assert_eq!((&item["type"], &item["count"]), (&json!("Bundle"), &json!(1)));
+    let file = server.get(item["url"].as_str().unwrap());
+    assert_eq!((file.status, file.header("content-type")), (200, Some("application/fhir+ndjson")));
+    assert_eq!(file.text().lines().count(), 1);
+    let bundle: Value = serde_json::from_str(&file.text()).unwrap();
+    assert_eq!((&bundle["resourceType"], &bundle["type"]), (&json!("Bundle"), &json!("transaction")));
+    assert_eq!(bundle["entry"], json!([{"request": {"method": "DELETE", "url": "Location/l-3"}}]));
+    // Nothing was deleted since, and that was looked at.
+    let later = server.manifest(&server.kick_off("/$export?_type=Location&_since=2026-03-01"));
+    assert_eq!((&later["output"], &later["deleted"]), (&json!([]), &json!([])));
+    let parameters = json!({"resourceType": "Parameters", "parameter": [
+        {"name": "_type", "valueString": "Location"}, {"name": "_since", "valueInstant": "2026-02-01T00:00:00Z"}]});
+    let headers = [("Content-Type", "application/fhir+json")];
+    let answer = server.send("POST", "/$export-v4", &headers, parameters.to_string().as_bytes());
+    let strict = server.manifest(&answer.accepted());
+    assert_eq!((strict["deleted"][0].get("type"), &strict["deleted"][0]["count"]), (None, &json!(1)));
+    assert_eq!((strict.get("request"), strict.get("error")), (None, None));
+}

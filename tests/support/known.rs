@@ -33,6 +33,9 @@ create table members (cohort text, patient text);
 insert into members values ('g', 'a'), ('g', 'b'), ('secret', 'c');
 create table notes (id int primary key, title text);
 insert into notes values (1, 'nobody knows whose this is');
+create table places (id int primary key, updated_at timestamptz, deleted_at timestamptz);
+insert into places values (1, '2026-01-15Z', null), (2, '2026-02-15Z', null), (3, '2026-01-15Z', '2026-02-15Z'),
+    (4, '2025-01-15Z', '2026-01-15Z');
 ";
 
 const LABEL: &str = "{security: [{system: v3-Confidentiality, code: $label}]}";
