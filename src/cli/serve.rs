@@ -46,7 +46,7 @@ pub(super) fn run(settings: &Settings) -> Result<Exit, Failure> {
     }
     let (source, prepared) = open(settings, &options)?;
     if let Some(clients) = &clients {
-        setup::rules(clients, &prepared.pack)?;
+        setup::rules(server.auth, clients, &prepared.pack)?;
     }
     let catalogue = catalogue(&prepared);
     let prepared = Arc::new(prepared);
@@ -86,9 +86,8 @@ pub(super) fn run(settings: &Settings) -> Result<Exit, Failure> {
         audit,
         clock: Arc::new(crate::clock::SystemClock),
     });
-    let external = server.auth == AuthMode::External;
     let clients = server.clients.clone().map(|path| (seen, path));
-    let watch = Watch { certificate: certificate.clone(), clients, external, prepared, authority };
+    let watch = Watch { certificate: certificate.clone(), clients, auth: server.auth, prepared, authority };
     let address = bound.address();
     let (told, drain) = (Arc::clone(&service), server.drain_timeout);
     bound.serve(service, certificate, move |running| {
@@ -151,7 +150,7 @@ struct Watch {
     certificate: Option<Arc<Certificate>>,
     /// When the registry was changed, and where it is.
     clients: Option<(Option<SystemTime>, PathBuf)>,
-    external: bool,
+    auth: AuthMode,
     prepared: Arc<Prepared>,
     authority: Arc<Authority>,
 }
@@ -173,8 +172,8 @@ impl Watch {
             return;
         }
         *seen = now;
-        let read = setup::registry(path, self.external);
-        match read.and_then(|registry| setup::rules(&registry, &self.prepared.pack).map(|()| registry)) {
+        let read = setup::registry(path, self.auth == AuthMode::External);
+        match read.and_then(|registry| setup::rules(self.auth, &registry, &self.prepared.pack).map(|()| registry)) {
             Ok(registry) => {
                 tracing::info!(clients = registry.len(), "the registry of clients was read again");
                 self.authority.replace_clients(registry);

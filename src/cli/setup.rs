@@ -128,7 +128,13 @@ pub(super) fn clients(server: &ServerSettings) -> Result<Option<Registry>, Failu
 }
 
 /// Whether the pack can honour every rule of the registry: one that is not understood would withhold nothing.
-pub(super) fn rules(clients: &Registry, pack: &Pack) -> Result<(), Failure> {
+pub(super) fn rules(auth: AuthMode, clients: &Registry, pack: &Pack) -> Result<(), Failure> {
+    if auth == AuthMode::None && clients.clients().any(|client| !client.withheld.is_empty()) {
+        return Err(Failure::usage(
+            "`auth: none` asks nobody who they are, and a client of the registry has `withhold`",
+            "Choose another `auth`, or leave `clients` out.",
+        ));
+    }
     let mut chain = Vec::new();
     for client in clients.clients() {
         for error in client.withheld.iter().filter_map(|rule| honours(pack, rule).err()) {

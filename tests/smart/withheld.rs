@@ -217,6 +217,8 @@ async fn rules_that_cannot_be_honoured_are_refused_at_the_start() {
             assert!(said.contains(told), "{command:?} {rule}: {said}");
         }
     }
+    let nobody_asked = start(&["serve", "--auth", "none"], &known.database, &known.mappings(), &entry(RULE));
+    assert!(nobody_asked.0 == Some(2) && nobody_asked.1.contains("asks nobody who they are"), "{nobody_asked:?}");
     let (code, said) = start(&["config", "check"], &known.database, &known.mappings(), &entry(RULE));
     assert_eq!(code, Some(0), "{said}");
 }
