@@ -284,6 +284,7 @@ async fn tls_with_a_certificate_that_changes() {
     eventually("the new one is shown", || async { over_tls(&server, &ours, rustls::ALL_VERSIONS).is_err() }).await;
 }
 
+// A-01 A-30 X-01
 #[tokio::test]
 async fn settings_that_do_not_fit_are_told_before_anything_happens() {
     let dsn = store::demo().await.dsn();

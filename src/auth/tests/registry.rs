@@ -14,7 +14,7 @@ fn sample(label: &str) -> &'static str {
     rest.split_once("```").unwrap().0
 }
 
-/// The page shows a file that works, with keys of both kinds.
+/// A-06: the page shows a file that works, with keys of both kinds.
 #[test]
 fn the_documented_file_is_read() {
     let clients = registry::parse(sample("clients")).unwrap();
