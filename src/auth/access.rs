@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::scope::Scopes;
-use crate::bulk::Level;
+use crate::bulk::{Level, TypeFilter};
 
 /// Which Groups a client may export (K-17).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +45,8 @@ pub struct Access {
     pub admin: bool,
     /// Exports it may run at once, where it differs from everybody's limit (K-14).
     pub max_running: Option<u32>,
+    /// What is withheld from the client.
+    pub withheld: Vec<TypeFilter>,
 }
 
 /// Why a request has no access. A scope that is lacking is not among them: that is `403`.

@@ -102,6 +102,7 @@ impl Authority {
                 groups: GroupAccess::All,
                 admin: false,
                 max_running: None,
+                withheld: Vec::new(),
             }),
             Mode::Smart { endpoint, clients } => {
                 let granted = bearer::check(endpoint.key(), bearer::token(authorization)?, self.clock.now_seconds())?;
@@ -133,6 +134,7 @@ impl Authority {
                         groups: GroupAccess::All,
                         admin: false,
                         max_running: None,
+                        withheld: Vec::new(),
                     }),
                 }
             }
@@ -208,6 +210,7 @@ fn of_client(granted: Granted, clients: &Registry, types: &BTreeSet<String>) -> 
         groups: client.groups.clone(),
         admin: client.admin,
         max_running: client.max_running,
+        withheld: client.withheld.clone(),
     })
 }
 

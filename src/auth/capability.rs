@@ -26,6 +26,7 @@ fn message(job: &str, expires: i64) -> String {
 mod tests {
     use super::*;
 
+    // F-09
     #[test]
     fn a_segment_opens_one_job_for_its_time() {
         let key = SigningKey::random().unwrap();

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::access::GroupAccess;
 use super::keys::KeySet;
 use super::scope::Scopes;
+use crate::bulk::TypeFilter;
 
 /// One registered client.
 #[derive(Debug, Clone)]
@@ -27,6 +28,8 @@ pub struct Client {
     pub origins: BTreeSet<String>,
     /// Exports it may run at once, where it differs from everybody's limit.
     pub max_running: Option<u32>,
+    /// What is withheld from it.
+    pub withheld: Vec<TypeFilter>,
 }
 
 /// Where the keys of a client are.

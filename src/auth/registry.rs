@@ -15,6 +15,7 @@ use super::authority::ANONYMOUS;
 use super::client::{Client, Keys, Registry};
 use super::keys::KeySet;
 use super::scope::Scopes;
+use crate::bulk::{TypeFilter, kickoff};
 
 /// Longer ids would not be read in an assertion.
 const MAX_ID: usize = 255;
@@ -87,6 +88,7 @@ struct Entry {
     #[serde(default)]
     origins: Vec<Spanned<String>>,
     max_running: Option<Spanned<u32>>,
+    withhold: Option<Spanned<Vec<Spanned<String>>>>,
 }
 
 /// `all`, or a list of ids; an id of digits stays the text it is.
@@ -179,6 +181,7 @@ impl Reader {
         self.id(&entry.client_id);
         let keys = self.keys(line, &entry);
         let scopes = self.scopes(entry.scopes);
+        let withheld = self.withheld(entry.withhold, entry.admin);
         Client {
             id,
             keys,
@@ -197,7 +200,28 @@ impl Reader {
                 }
                 most.value
             }),
+            withheld,
         }
+    }
+
+    /// Rules of privacy; whether the pack can honour them is asked by whoever knows it.
+    fn withheld(&mut self, given: Option<Spanned<Vec<Spanned<String>>>>, admin: bool) -> Vec<TypeFilter> {
+        let Some(given) = given else { return Vec::new() };
+        let line = given.referenced.line();
+        if given.value.is_empty() {
+            self.mistake(line, "withhold is empty: remove it, or write what is withheld");
+        }
+        if admin {
+            self.mistake(line, "withhold does not go with `admin: true`, which opens the jobs of other clients");
+        }
+        let mut rules = Vec::new();
+        for text in given.value {
+            match kickoff::rule(&text.value) {
+                Ok(rule) => rules.push(rule),
+                Err(wanted) => self.mistake(text.referenced.line(), format!("withhold `{}` {wanted}", text.value)),
+            }
+        }
+        rules
     }
 
     fn id(&mut self, id: &Spanned<String>) {

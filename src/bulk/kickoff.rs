@@ -13,7 +13,9 @@ mod values;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::filter::rule;
 use self::mistake::Mistake;
+pub use self::pairs::without_patients;
 use self::pairs::{Carrier, Given, Pair};
 use super::percent;
 use super::request::{ExportRequest, Level, Parameters};

@@ -53,6 +53,10 @@ pub struct ExportRequest {
     pub patients: Vec<String>,
     /// Only resources that match: several of one type are alternatives, types without one stay whole (K-56, K-57).
     pub filters: Vec<TypeFilter>,
+    /// Without resources that one of these finds: rules for the client that asks, not a wish of its own. They
+    /// stand in the request so that they last as long as it does.
+    #[serde(default)]
+    pub withheld: Vec<TypeFilter>,
 }
 
 /// Why a request is refused.
@@ -175,6 +179,7 @@ impl ExportRequest {
             until,
             patients: patients.into_iter().map(str::to_owned).collect(),
             filters: Vec::new(),
+            withheld: Vec::new(),
         })
     }
 

@@ -1,11 +1,14 @@
-//! `_typeFilter`: FHIR searches that narrow an export (K-56 to K-63).
+//! `_typeFilter`: FHIR searches that narrow an export (K-56 to K-63), and those that withhold resources.
 
 use serde::{Deserialize, Serialize};
+
+/// Stands for every type in a search that withholds.
+pub const EVERY_TYPE: &str = "*";
 
 /// One search: what it finds matches every one of its parameters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TypeFilter {
-    /// The type it narrows.
+    /// The type it is about, or [`EVERY_TYPE`].
     pub resource_type: String,
     /// All of them hold.
     pub parameters: Vec<Parameter>,

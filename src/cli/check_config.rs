@@ -27,13 +27,16 @@ pub(super) fn run(settings: &Settings) -> Result<Exit, Failure> {
     };
     let base_url = setup::base_url(server, address, certificate.is_some())?;
     setup::warn(server, &base_url);
-    let clients = setup::clients(server)?.map(|registry| registry.len());
+    let clients = setup::clients(server)?;
     setup::algorithms(server)?;
     setup::discovery_extra(server)?;
     let (pack, _) = engine::sound(engine::checked(settings)?)?;
+    if let Some(clients) = &clients {
+        setup::rules(server.auth, clients, &pack)?;
+    }
     let mut text = format!("\npack {}: {} mappings\n", pack.project.name, pack.mappings.len());
-    if let Some(number) = clients {
-        let _ = writeln!(text, "clients: {number}");
+    if let Some(clients) = clients {
+        let _ = writeln!(text, "clients: {}", clients.len());
     }
     let _ = writeln!(text, "the settings fit each other");
     print(&text)

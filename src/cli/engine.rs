@@ -213,7 +213,6 @@ impl From<ExportError> for Failure {
                 Self::new(Exit::Usage, &error, Some(help.to_owned()))
             }
             ExportError::PatientsNotApplicable { .. }
-            | ExportError::NotMembers(_)
             | ExportError::UnknownGroup
             | ExportError::NoMembers { .. }
             | ExportError::Search(_) => Self::new(Exit::Usage, &error, None),

@@ -45,7 +45,11 @@ pub(super) fn run(settings: &Settings) -> Result<Exit, Failure> {
         options.workers = workers.get() as usize;
     }
     let (source, prepared) = open(settings, &options)?;
+    if let Some(clients) = &clients {
+        setup::rules(server.auth, clients, &prepared.pack)?;
+    }
     let catalogue = catalogue(&prepared);
+    let prepared = Arc::new(prepared);
 
     let state = setup::state_dir(&server.state_dir)?;
     let database = open_state(&state.join("state.redb")).map_err(|error| setup::in_use(&error))?;
@@ -72,7 +76,7 @@ pub(super) fn run(settings: &Settings) -> Result<Exit, Failure> {
         listener: Some(audit.listener(Arc::new(crate::clock::SystemClock))),
         ..JobsConfig::new(state.join("jobs"))
     };
-    let live = LiveEngine::new(source, Arc::new(prepared), options);
+    let live = LiveEngine::new(source, Arc::clone(&prepared), options);
     let jobs =
         Jobs::start(config, Arc::new(RedbStore::new(database)), Arc::new(live), Arc::new(crate::clock::SystemClock))
             .map_err(|error| Failure::new(Exit::Failed, &error, None))?;
@@ -85,9 +89,8 @@ pub(super) fn run(settings: &Settings) -> Result<Exit, Failure> {
         audit,
         clock: Arc::new(crate::clock::SystemClock),
     });
-    let external = server.auth == AuthMode::External;
     let clients = server.clients.clone().map(|path| (seen, path));
-    let watch = Watch { certificate: certificate.clone(), clients, external, authority };
+    let watch = Watch { certificate: certificate.clone(), clients, auth: server.auth, prepared, authority };
     let address = bound.address();
     let (told, drain) = (Arc::clone(&service), server.drain_timeout);
     bound.serve(service, certificate, move |running| {
@@ -150,7 +153,8 @@ struct Watch {
     certificate: Option<Arc<Certificate>>,
     /// When the registry was changed, and where it is.
     clients: Option<(Option<SystemTime>, PathBuf)>,
-    external: bool,
+    auth: AuthMode,
+    prepared: Arc<Prepared>,
     authority: Arc<Authority>,
 }
 
@@ -171,7 +175,8 @@ impl Watch {
             return;
         }
         *seen = now;
-        match setup::registry(path, self.external) {
+        let read = setup::registry(path, self.auth == AuthMode::External);
+        match read.and_then(|registry| setup::rules(self.auth, &registry, &self.prepared.pack).map(|()| registry)) {
             Ok(registry) => {
                 tracing::info!(clients = registry.len(), "the registry of clients was read again");
                 self.authority.replace_clients(registry);

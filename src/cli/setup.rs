@@ -22,6 +22,8 @@ use crate::config::ServerSettings;
 use crate::config::server::{AuthMode, FileUrls, LenientFilters};
 use crate::http::{BaseUrl, Certificate, Options, ServeError, TlsError};
 use crate::job::StoreError;
+use crate::mapping::tree::Pack;
+use crate::plan::search::honours;
 
 /// Larger files are no registry.
 const MAX_REGISTRY: u64 = 16 * 1024 * 1024;
@@ -123,6 +125,27 @@ pub(super) fn registry(path: &Path, external: bool) -> Result<Registry, Failure>
 pub(super) fn clients(server: &ServerSettings) -> Result<Option<Registry>, Failure> {
     let external = server.auth == AuthMode::External;
     server.clients.as_deref().map(|path| registry(path, external)).transpose()
+}
+
+/// Whether the pack can honour every rule of the registry: one that is not understood would withhold nothing.
+pub(super) fn rules(auth: AuthMode, clients: &Registry, pack: &Pack) -> Result<(), Failure> {
+    if auth == AuthMode::None && clients.clients().any(|client| !client.withheld.is_empty()) {
+        return Err(Failure::usage(
+            "`auth: none` asks nobody who they are, and a client of the registry has `withhold`",
+            "Choose another `auth`, or leave `clients` out.",
+        ));
+    }
+    let mut chain = Vec::new();
+    for client in clients.clients() {
+        for error in client.withheld.iter().filter_map(|rule| honours(pack, rule).err()) {
+            chain.push(format!("`withhold` of client {}: {error}", client.id));
+        }
+    }
+    if chain.is_empty() {
+        return Ok(());
+    }
+    let help = "A rule compares a token parameter whose element a mapping writes; for `_security` that is `meta: {security: …}`.";
+    Err(Failure { exit: Exit::Usage, chain, help: Some(help.to_owned()) })
 }
 
 /// What assertions may be signed with, beside what SMART asks for.

@@ -1,4 +1,4 @@
-//! Whether a produced resource is found by a search (`_typeFilter`).
+//! Whether a produced resource is wanted: found by a search (`_typeFilter`), and by none that withholds.
 //!
 //! Only elements that the search names are kept while a resource is read, so a large one costs no memory. Reading JSON
 //! back costs time; it is spent on types with a filter alone.
@@ -24,7 +24,10 @@ use crate::plan::search::{self, Look, Step, Wanted};
 /// The searches of one type, ready to be asked.
 #[derive(Debug)]
 pub struct Search {
+    /// One of them finds it; where there is none, everything is wanted.
     any: Vec<Vec<Test>>,
+    /// None of them finds it.
+    none: Vec<Vec<Test>>,
     /// Where dates without a zone are.
     zone: TimeZone,
 }
@@ -52,15 +55,17 @@ impl Search {
             Ok(Test { looks: test.looks.clone(), matcher })
         };
         let search = |tests: &Vec<_>| tests.iter().map(test).collect();
-        let any = wanted.any.iter().map(search).collect::<Result<_, EncodeError>>()?;
-        Ok(Self { any, zone })
+        let all = |searches: &[Vec<_>]| searches.iter().map(search).collect::<Result<_, EncodeError>>();
+        let (any, none) = (all(&wanted.any)?, all(&wanted.none)?);
+        Ok(Self { any, none, zone })
     }
 
-    /// True when one of the searches finds the resource; a text that is no JSON object is never found.
-    pub fn finds(&self, resource: impl Read) -> bool {
+    /// True when the resource is wanted; a text that is no JSON object never is.
+    pub fn wants(&self, resource: impl Read) -> bool {
         let mut reader = serde_json::Deserializer::from_reader(resource);
         let Ok(kept) = Kept(self).deserialize(&mut reader) else { return false };
-        self.any.iter().any(|tests| tests.iter().all(|test| self.holds(test, &kept)))
+        let found = |tests: &Vec<Test>| tests.iter().all(|test| self.holds(test, &kept));
+        (self.any.is_empty() || self.any.iter().any(found)) && !self.none.iter().any(found)
     }
 
     fn holds(&self, test: &Test, resource: &Members) -> bool {
@@ -158,7 +163,7 @@ impl<'de> Visitor<'de> for Kept<'_> {
             Some(Step::Member(name)) => name.clone(),
             _ => "extension".to_owned(),
         };
-        let looks = self.0.any.iter().flatten().flat_map(|test| &test.looks);
+        let looks = self.0.any.iter().chain(&self.0.none).flatten().flat_map(|test| &test.looks);
         let names: Vec<String> = looks.map(first).collect();
         let mut kept = Members::new();
         while let Some(name) = map.next_key::<String>()? {

@@ -25,6 +25,8 @@ const CHUNK: usize = 64 * 1024;
 pub(super) struct FoundKeys {
     by_mapping: BTreeMap<String, Vec<String>>,
     all: Vec<String>,
+    /// Ids by mapping and key.
+    ids: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 impl FoundKeys {
@@ -36,16 +38,16 @@ impl FoundKeys {
         }
     }
 
-    fn add(&mut self, mapping: &Mapping, key: String) {
+    /// The id that a key of this mapping was found for.
+    pub(super) fn id(&self, mapping: &str, key: &str) -> Option<&str> {
+        self.ids.get(mapping)?.get(key).map(String::as_str)
+    }
+
+    fn add(&mut self, mapping: &Mapping, key: String, id: &str) {
         self.all.push(key.clone());
+        self.ids.entry(mapping.name.clone()).or_default().insert(key.clone(), id.to_owned());
         self.by_mapping.entry(mapping.name.clone()).or_default().push(key);
     }
-}
-
-/// The keys of the patients asked for.
-pub(super) async fn keys(session: &Session, prepared: &Prepared, ids: &[String]) -> Result<FoundKeys, ExportError> {
-    let (keys, unknown) = find(session, prepared, "Patient", ids).await?;
-    if unknown.is_empty() { Ok(keys) } else { Err(ExportError::UnknownPatients(unknown)) }
 }
 
 /// The keys of those resources of a type that there are, and the ids of the others.
@@ -79,8 +81,8 @@ pub(super) async fn find(
             let Some(Some(key)) = row.into_iter().next() else { continue };
             if let Some(id) = candidates.get(key.as_str()) {
                 missing.remove(id);
+                found.add(mapping, key, id);
             }
-            found.add(mapping, key);
         }
     }
     for (mapping, compiled) in to_read {
@@ -113,10 +115,11 @@ async fn read(
             let (Some(id), Some(key)) = (strings.next(), strings.next()) else { continue };
             // A FHIR id has nothing that JSON escapes.
             let id = id.get(1..id.len().saturating_sub(1)).and_then(|id| std::str::from_utf8(id).ok());
-            if id.is_some_and(|id| missing.remove(id))
+            if let Some(id) = id
+                && missing.remove(id)
                 && let Ok(key) = serde_json::from_slice(key)
             {
-                found.add(mapping, key);
+                found.add(mapping, key, id);
             }
         }
         spare = lines;

@@ -11,9 +11,9 @@ use super::failures::Tally;
 use super::ids;
 use super::prepare::Prepared;
 use super::run::{ExportOptions, plan, restrict};
-use super::who::who;
-use crate::bulk::ExportRequest;
-use crate::encode::{Encoder, Limits, Watched};
+use super::who::{Narrowed, no_patient, who};
+use crate::bulk::{ExportRequest, TypeFilter};
+use crate::encode::{Encoder, Limits, Search, Watched};
 use crate::mapping::tree::Mapping;
 use crate::plan::filter::{self, Changed};
 use crate::plan::program::{Compiled, Site};
@@ -130,14 +130,23 @@ const GROUP_BYTES: usize = 4 * 1024 * 1024;
 /// Groups as resources, at most this many.
 const GROUPS: usize = 10_000;
 
-/// The Group resources of a pack (G-01, G-02): the one with this id and its members, or all without theirs.
+/// The Group resources of a pack (G-01, G-02): the one with this id and its members, unless it is withheld, or
+/// all without theirs.
 ///
 /// # Errors
 ///
 /// As [`super::export`].
-pub async fn groups(source: &Source, prepared: &Prepared, id: Option<&str>) -> Result<Vec<Vec<u8>>, ExportError> {
+pub async fn groups(
+    source: &Source,
+    prepared: &Prepared,
+    id: Option<&str>,
+    withheld: &[TypeFilter],
+) -> Result<Vec<Vec<u8>>, ExportError> {
+    let rules = ExportRequest { withheld: withheld.to_vec(), ..ExportRequest::default() };
+    let wanted_alone = search::wanted(&prepared.pack, &rules, "Group")?.filter(|_| id.is_some());
     let snapshot = source.snapshot(Duration::ZERO).await?;
     let zone = prepared.pack.project.timezone.as_deref().unwrap_or("UTC");
+    let wanted_alone = wanted_alone.map(|wanted| Search::new(&wanted, zone)).transpose()?;
     let ids: Vec<String> = id.into_iter().map(str::to_owned).collect();
     let (wanted, _) = ids::find(&snapshot.session().await?, prepared, "Group", &ids).await?;
     let mut found = Vec::new();
@@ -153,9 +162,17 @@ pub async fn groups(source: &Source, prepared: &Prepared, id: Option<&str>) -> R
             filter::keys(&mut filter, &[(key.text.clone(), column.kind.clone())], wanted.of(Some(&mapping.name)));
             read = Read { most: 1, most_bytes: GROUP_BYTES, streams: compiled.streams.len(), watch: false };
         }
-        let preview = match first(&snapshot, compiled, &filter, &read).await? {
-            Some(preview) => preview,
-            None => first(&snapshot, compiled, &filter, &Read { streams: 1, ..read }).await?.unwrap_or_default(),
+        let preview = match (first(&snapshot, compiled, &filter, &read).await?, &wanted_alone) {
+            (Some(mut preview), Some(wanted)) => {
+                preview.resources.retain(|group| wanted.wants(&group[..]));
+                preview
+            }
+            (Some(preview), None) => preview,
+            // Without its lists nobody can say that it is not withheld.
+            (None, Some(_)) => Preview::default(),
+            (None, None) => {
+                first(&snapshot, compiled, &filter, &Read { streams: 1, ..read }).await?.unwrap_or_default()
+            }
         };
         found.extend(preview.resources);
     }
@@ -171,13 +188,16 @@ pub async fn groups(source: &Source, prepared: &Prepared, id: Option<&str>) -> R
 pub async fn check(source: &Source, prepared: &Prepared, request: &ExportRequest) -> Result<(), ExportError> {
     let session = source.session().await?;
     let who = who(&session, prepared, request).await?;
-    for mapping in &prepared.pack.mappings {
-        if request.types.contains(&mapping.resource_type) {
-            who.narrow(mapping, &mut Filter::default())?;
-            search::wanted(&prepared.pack, &request.filters, &mapping.resource_type)?;
+    let (mut narrowed, mut unknown) = (false, None);
+    for mapping in prepared.pack.mappings.iter().filter(|mapping| request.types.contains(&mapping.resource_type)) {
+        match who.narrow(mapping, &mut Filter::default())? {
+            Narrowed::Yes => narrowed = true,
+            Narrowed::Unknown => unknown = unknown.or(Some(mapping)),
+            Narrowed::Outside => {}
         }
+        search::wanted(&prepared.pack, request, &mapping.resource_type)?;
     }
-    Ok(())
+    unknown.filter(|_| !narrowed).map_or(Ok(()), |mapping| Err(no_patient(mapping)))
 }
 
 /// What an export would run: statements, ranges, expected rows. Nothing is read but statistics.

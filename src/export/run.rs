@@ -12,7 +12,7 @@ use super::failures::Tally;
 use super::prepare::Prepared;
 use super::progress::Counting;
 use super::proofs::{self, Proofs};
-use super::who::{Narrowed, who};
+use super::who::{Narrowed, no_patient, who};
 use super::worker::{Done, Shared, Task, WholeFile, work};
 use crate::bulk::manifest::{Manifest, ManifestExtension, ManifestFile, Stored};
 use crate::bulk::report::{FileReport, Report, Request, Timings, Versions, Watermark};
@@ -107,12 +107,9 @@ pub enum ExportError {
     /// Asked to stop.
     #[error("the export was stopped")]
     Cancelled,
-    /// Patients that are not in the database.
+    /// Patients that are not in the database, or not in the group.
     #[error("no such patient: {}", .0.join(", "))]
     UnknownPatients(Vec<String>),
-    /// Patients that are not in the group; how many.
-    #[error("{0} of the patients asked for are not members of the group")]
-    NotMembers(usize),
     /// A group that is not in the database.
     #[error("no such group")]
     UnknownGroup,
@@ -417,6 +414,7 @@ pub(super) async fn restrict(
     let mut filter = filter::wanted(mapping, rows, &Changed::default(), zone);
     match who(session, prepared, request).await?.narrow(mapping, &mut filter)? {
         Narrowed::Yes => Ok(filter),
+        Narrowed::Unknown => Err(no_patient(mapping)),
         Narrowed::Outside => Err(ExportError::PatientsNotApplicable {
             mapping: mapping.name.clone(),
             why: "its type is outside the patient compartment",
@@ -447,20 +445,34 @@ pub(super) async fn plan<'a>(
     let mut notices = options.notices.clone();
     let mut parts: Vec<Part<'a>> = Vec::new();
     let mut deletes = Vec::new();
+    let mut unknown = None;
     for (mapping, compiled) in wanted {
         let Some(rows) = catalog.rows.get(&mapping.name) else { continue };
         let mut filter = filter::wanted(mapping, rows, &changed, zone);
-        if who.narrow(mapping, &mut filter)? == Narrowed::Outside {
-            notices.push(notice(
-                IssueType::Informational,
-                &format!(
-                    "{} of mapping {} is outside the patient compartment and was not exported",
+        match who.narrow(mapping, &mut filter)? {
+            Narrowed::Yes => {}
+            Narrowed::Outside => {
+                notices.push(notice(
+                    IssueType::Informational,
+                    &format!(
+                        "{} of mapping {} is outside the patient compartment and was not exported",
+                        mapping.resource_type, mapping.name
+                    ),
+                ));
+                continue;
+            }
+            Narrowed::Unknown => {
+                unknown.get_or_insert(mapping);
+                let text = format!(
+                    "{} of mapping {} was not exported: nothing in it says to which patient its rows belong",
                     mapping.resource_type, mapping.name
-                ),
-            ));
-            continue;
+                );
+                notices
+                    .push(OperationOutcome::new(Issue::new(Severity::Warning, IssueType::NotSupported).details(text)));
+                continue;
+            }
         }
-        let wanted = search::wanted(pack, &request.filters, &mapping.resource_type)?;
+        let wanted = search::wanted(pack, request, &mapping.resource_type)?;
         let pushed = wanted.as_ref().is_some_and(|wanted| push(pack, catalog, mapping, wanted, zone, &mut filter));
         let only = wanted.map(|wanted| Search::new(&wanted, zone)).transpose()?.map(Arc::new);
         if !changed.is_empty() && mapping.header.updated.is_none() {
@@ -504,6 +516,9 @@ pub(super) async fn plan<'a>(
             estimate,
             ranges,
         });
+    }
+    if let Some(mapping) = unknown.filter(|_| parts.is_empty()) {
+        return Err(no_patient(mapping));
     }
     let exported: BTreeSet<&str> = parts.iter().map(|part| part.mapping.name.as_str()).collect();
     let proofs = proofs::plan(

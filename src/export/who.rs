@@ -1,5 +1,7 @@
 //! Whose records an export is about: everybody's, those of patients, those of a group's members.
 
+use std::collections::BTreeSet;
+
 use super::ExportError;
 use super::ids::{self, FoundKeys};
 use super::prepare::Prepared;
@@ -16,6 +18,8 @@ pub(super) struct Who<'a> {
     prepared: &'a Prepared,
     /// Only what belongs to patients.
     compartments: bool,
+    /// Its types are named, so that none of them may be missing.
+    named: bool,
     /// Only these patients.
     patients: Option<FoundKeys>,
     /// Only members of this group.
@@ -29,6 +33,8 @@ pub(super) enum Narrowed {
     Yes,
     /// Nothing of it belongs to a patient.
     Outside,
+    /// Nobody can say whose its rows are, and nobody asked for them by name.
+    Unknown,
 }
 
 /// Finds out whose records a request wants.
@@ -48,18 +54,22 @@ pub(super) async fn who<'a>(
     };
     let mut found = None;
     if !request.patients.is_empty() {
-        let keys = ids::keys(session, prepared, &request.patients).await?;
+        let (keys, mut unknown) = ids::find(session, prepared, "Patient", &request.patients).await?;
         if let Some((members, group)) = &group {
             let asked = keys.of(Some(members.mapping)).to_vec();
-            let inside = session.query_text(&members.among(group, asked)).await?.len();
-            if inside < request.patients.len() {
-                return Err(ExportError::NotMembers(request.patients.len() - inside));
-            }
+            let rows = session.query_text(&members.among(group, asked)).await?;
+            let inside: Vec<String> = rows.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect();
+            let inside: BTreeSet<&str> = inside.iter().filter_map(|key| keys.id(members.mapping, key)).collect();
+            // Who is no member of the group is as good as unknown: nobody learns of patients outside.
+            unknown = request.patients.iter().filter(|id| !inside.contains(id.as_str())).cloned().collect();
+        }
+        if !unknown.is_empty() {
+            return Err(ExportError::UnknownPatients(unknown));
         }
         found = Some(keys);
     }
     let compartments = request.level != Level::System || found.is_some();
-    Ok(Who { prepared, compartments, patients: found, group })
+    Ok(Who { prepared, compartments, named: request.types_given, patients: found, group })
 }
 
 /// The group with this id: who is in it, and its key.
@@ -87,7 +97,7 @@ impl Who<'_> {
     ///
     /// # Errors
     ///
-    /// [`ExportError::PatientsNotApplicable`] when nobody can say whose its rows are.
+    /// [`ExportError::PatientsNotApplicable`] when its type is asked for by name and nobody can say whose its rows are.
     pub(super) fn narrow(&self, mapping: &Mapping, filter: &mut Filter) -> Result<Narrowed, ExportError> {
         if !self.compartments {
             return Ok(Narrowed::Yes);
@@ -96,12 +106,8 @@ impl Who<'_> {
             Compartment::Self_ { column } => (column, Some(mapping.name.clone())),
             Compartment::Column { column, mapping } => (column, mapping),
             Compartment::Outside => return Ok(Narrowed::Outside),
-            Compartment::Unknown => {
-                return Err(ExportError::PatientsNotApplicable {
-                    mapping: mapping.name.clone(),
-                    why: "no column of it holds the key of a patient; name one with `patient:`",
-                });
-            }
+            Compartment::Unknown if self.named => return Err(no_patient(mapping)),
+            Compartment::Unknown => return Ok(Narrowed::Unknown),
         };
         if let Some((members, group)) = &self.group {
             if target.as_deref().is_some_and(|target| target != members.mapping) {
@@ -123,5 +129,13 @@ impl Who<'_> {
     /// True when a tombstone's owner matters: a tombstone of its own does not say whose it was.
     pub(super) fn is_restricted(&self) -> bool {
         self.compartments
+    }
+}
+
+/// The error of a mapping whose rows could be anybody's.
+pub(super) fn no_patient(mapping: &Mapping) -> ExportError {
+    ExportError::PatientsNotApplicable {
+        mapping: mapping.name.clone(),
+        why: "no column of it holds the key of a patient; name one with `patient:`",
     }
 }

@@ -248,7 +248,7 @@ fn sift(only: &Search, settled: &mut Settled, begun: bool, spill: &mut Spill) ->
         let end = at + length + 1;
         let line = bytes.get(at..end).unwrap_or_default();
         let first_part = begun && at == 0;
-        let found = if first_part { only.finds(spill.reader()?.chain(line)) } else { only.finds(line) };
+        let found = if first_part { only.wants(spill.reader()?.chain(line)) } else { only.wants(line) };
         if found {
             bytes.copy_within(at..end, kept);
             kept += end - at;

@@ -11,7 +11,7 @@ use super::reply::Problem;
 use super::service::is_patient_linked;
 use crate::auth::Access;
 use crate::bulk::accept::{accepts_json, is_json};
-use crate::bulk::kickoff::{Dialect, Intake, KickOff, Known, read};
+use crate::bulk::kickoff::{Dialect, Intake, KickOff, Known, read, without_patients};
 use crate::bulk::prefer::Prefer;
 use crate::bulk::{ExportRequest, Level, instant};
 use crate::fhir::outcome::{Issue, IssueType, OperationOutcome, Severity};
@@ -103,6 +103,7 @@ async fn accept(
     };
     let KickOff { mut request, mut ignored } = read(&intake, &known).map_err(Problem::KickOff)?;
     ignored.extend(within_scopes(&mut request, access)?);
+    ignored.extend(withheld(&mut request, access));
     check(ask, &mut request, prefer.lenient, &mut ignored).await?;
     let new = NewJob {
         request,
@@ -152,7 +153,16 @@ fn within_scopes(request: &mut ExportRequest, access: &Access) -> Result<Option<
     Ok(told)
 }
 
-/// Asks the database; a lenient client loses patients that do not exist, and is told (K-50).
+/// Puts what is withheld from the client into its request, where it stays whatever becomes of the job. The message
+/// file tells that there are rules, and not of whom they speak.
+fn withheld(request: &mut ExportRequest, access: &Access) -> Option<OperationOutcome> {
+    request.withheld.clone_from(&access.withheld);
+    let text = "Resources that are withheld from this client by rules of privacy are left out";
+    let issue = Issue::new(Severity::Information, IssueType::Suppressed).details(text);
+    (!request.withheld.is_empty()).then(|| OperationOutcome::new(issue))
+}
+
+/// Asks the database; a lenient client loses patients that do not exist or are in another group, and is told (K-50).
 async fn check(
     ask: &Ask<'_>,
     request: &mut ExportRequest,
@@ -162,10 +172,6 @@ async fn check(
     let unknown = match ask.service.jobs.check(request).await {
         Ok(()) => return Ok(()),
         Err(CheckError::UnknownGroup) => return Err(Problem::NoGroup),
-        Err(CheckError::NotMembers(count)) => {
-            let text = format!("`patient` names patients that are not members of the Group: {count} of them");
-            return Err(Problem::Request(IssueType::BusinessRule, text));
-        }
         Err(CheckError::NotApplicable(why)) => return Err(Problem::Request(IssueType::NotSupported, why)),
         Err(CheckError::Unavailable) => return Err(Problem::Unavailable("The source database")),
         Err(CheckError::UnknownPatients(ids)) => ids,
@@ -189,7 +195,8 @@ async fn check(
     }
 }
 
-/// The kick-off URL in its public form, as the manifest repeats it (M-03).
+/// The kick-off URL in its public form, as the manifest repeats it (M-03). A POST may name patients in its query; they
+/// are parameters of the request as those in its body are, and are kept neither in the job nor in the manifest.
 fn request_url(ask: &Ask<'_>, level: &Level, dialect: Dialect, query: Option<&str>) -> String {
     let operation = dialect.operation();
     let path = match level {
@@ -197,7 +204,8 @@ fn request_url(ask: &Ask<'_>, level: &Level, dialect: Dialect, query: Option<&st
         Level::Patient => format!("/Patient/${operation}"),
         Level::Group(id) => format!("/Group/{id}/${operation}"),
     };
-    let query = query.filter(|query| !query.is_empty()).map(|query| format!("?{query}")).unwrap_or_default();
+    let query = query.map(without_patients).filter(|query| !query.is_empty());
+    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
     ask.service.options.base_url.at(&path) + &query
 }
 
@@ -207,7 +215,12 @@ fn described(request: &ExportRequest) -> Vec<(&'static str, String)> {
     for (name, value) in [("since", request.since), ("until", request.until)] {
         details.extend(value.and_then(instant::write).map(|text| (name, text)));
     }
-    for (name, count) in [("patients", request.patients.len()), ("filters", request.filters.len())] {
+    let counts = [
+        ("patients", request.patients.len()),
+        ("filters", request.filters.len()),
+        ("withheld", request.withheld.len()),
+    ];
+    for (name, count) in counts {
         if count > 0 {
             details.push((name, count.to_string()));
         }

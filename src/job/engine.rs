@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::record::Job;
-use crate::bulk::{ExportRequest, Manifest};
+use crate::bulk::{ExportRequest, Manifest, TypeFilter};
 use crate::export::{self, Counting, ExportError, ExportOptions, Prepared, export};
 use crate::sink::LocalSink;
 use crate::source::Source;
@@ -37,12 +37,12 @@ pub trait Engine: Send + Sync + 'static {
     fn check(&self, request: &ExportRequest) -> Result<(), CheckError>;
 
     /// Group resources as JSON (G-01, G-02): the one with this id and its members, none when there is no such group;
-    /// or all, without their members.
+    /// or all, without their members. One that is withheld is not found; of all, those are shown too.
     ///
     /// # Errors
     ///
     /// Why they cannot be read.
-    fn groups(&self, id: Option<&str>) -> Result<Vec<Vec<u8>>, CheckError>;
+    fn groups(&self, id: Option<&str>, withheld: &[TypeFilter]) -> Result<Vec<Vec<u8>>, CheckError>;
 }
 
 /// What an export made.
@@ -61,12 +61,9 @@ pub enum CheckError {
     /// No such group.
     #[error("no such group")]
     UnknownGroup,
-    /// No such patients; by the ids that were given.
+    /// No such patients, or none in the group; by the ids that were given.
     #[error("{} of the patients asked for do not exist", .0.len())]
     UnknownPatients(Vec<String>),
-    /// Patients that are not in the group; how many.
-    #[error("{0} of the patients asked for are not members of the group")]
-    NotMembers(usize),
     /// The mapping cannot restrict a type as it is asked for.
     #[error("{0}")]
     NotApplicable(String),
@@ -82,7 +79,6 @@ impl From<ExportError> for CheckError {
     fn from(error: ExportError) -> Self {
         match error {
             ExportError::UnknownPatients(ids) => Self::UnknownPatients(ids),
-            ExportError::NotMembers(count) => Self::NotMembers(count),
             ExportError::UnknownGroup => Self::UnknownGroup,
             ExportError::PatientsNotApplicable { .. } | ExportError::NoMembers { .. } | ExportError::Search(_) => {
                 Self::NotApplicable(error.to_string())
@@ -138,8 +134,8 @@ impl Engine for LiveEngine {
         Ok(runtime()?.block_on(export::check(&self.source, &self.prepared, request))?)
     }
 
-    fn groups(&self, id: Option<&str>) -> Result<Vec<Vec<u8>>, CheckError> {
-        Ok(runtime()?.block_on(export::groups(&self.source, &self.prepared, id))?)
+    fn groups(&self, id: Option<&str>, withheld: &[TypeFilter]) -> Result<Vec<Vec<u8>>, CheckError> {
+        Ok(runtime()?.block_on(export::groups(&self.source, &self.prepared, id, withheld))?)
     }
 }
 

@@ -11,11 +11,11 @@ impl Failed {
     /// For the client. The code is never of the transient kind: that would say that the job may still end well (S-06).
     pub(super) fn of(error: &ExportError) -> Self {
         let (code, text) = match error {
-            ExportError::UnknownPatients(ids) => {
-                (IssueType::NotFound, format!("{} of the patients asked for no longer exist", ids.len()))
-            }
+            ExportError::UnknownPatients(ids) => (
+                IssueType::NotFound,
+                format!("{} of the patients asked for no longer exist, or not in the group", ids.len()),
+            ),
             ExportError::UnknownGroup => (IssueType::NotFound, "the group no longer exists".to_owned()),
-            ExportError::NotMembers(_) => (IssueType::NotFound, error.to_string()),
             ExportError::PatientsNotApplicable { .. } | ExportError::NoMembers { .. } | ExportError::Search(_) => {
                 (IssueType::NotSupported, error.to_string())
             }
@@ -92,7 +92,6 @@ mod tests {
         let full = || io::Error::from(io::ErrorKind::StorageFull);
         vec![
             ExportError::UnknownPatients(vec!["secret".to_owned()]),
-            ExportError::NotMembers(2),
             ExportError::UnknownGroup,
             ExportError::PatientsNotApplicable { mapping: "labs".to_owned(), why: "no column" },
             ExportError::Source(SourceError::Lost("closed".to_owned())),

@@ -13,7 +13,7 @@ use super::keeper::{Keeper, Start};
 use super::record::{Job, NewJob, Submitted};
 use super::store::{JobStore, StoreError};
 use super::table::Numbers;
-use crate::bulk::{ExportRequest, Progress};
+use crate::bulk::{ExportRequest, Progress, TypeFilter};
 use crate::clock::Clock;
 use crate::export::ExportError;
 
@@ -80,9 +80,9 @@ impl Jobs {
     /// # Errors
     ///
     /// Why they cannot be read.
-    pub async fn groups(&self, id: Option<&str>) -> Result<Vec<Vec<u8>>, CheckError> {
-        let (engine, id) = (Arc::clone(&self.engine), id.map(str::to_owned));
-        blocking(move || engine.groups(id.as_deref())).await.unwrap_or(Err(CheckError::Unavailable))
+    pub async fn groups(&self, id: Option<&str>, withheld: &[TypeFilter]) -> Result<Vec<Vec<u8>>, CheckError> {
+        let (engine, id, withheld) = (Arc::clone(&self.engine), id.map(str::to_owned), withheld.to_vec());
+        blocking(move || engine.groups(id.as_deref(), &withheld)).await.unwrap_or(Err(CheckError::Unavailable))
     }
 
     /// Accepts a job for `client`, or gives it one that serves as well. It is on the disk when this returns.

@@ -14,7 +14,7 @@ use super::engine::{CheckError, Engine, Made};
 use super::record::{Job, NewJob};
 use super::store::{JobStore, StoreError};
 use crate::bulk::manifest::{ManifestExtension, Stored};
-use crate::bulk::{ExportRequest, Manifest, ManifestFile};
+use crate::bulk::{ExportRequest, Manifest, ManifestFile, TypeFilter};
 use crate::clock::SetClock;
 use crate::export::{Counting, ExportError};
 use crate::sink::{Codec, LocalSink, Sink as _, SinkFile as _};
@@ -193,7 +193,7 @@ impl Engine for FakeEngine {
         Ok(())
     }
 
-    fn groups(&self, _id: Option<&str>) -> Result<Vec<Vec<u8>>, CheckError> {
+    fn groups(&self, _id: Option<&str>, _withheld: &[TypeFilter]) -> Result<Vec<Vec<u8>>, CheckError> {
         Ok(vec![br#"{"resourceType":"Group","id":"g-1"}"#.to_vec()])
     }
 }

@@ -36,6 +36,10 @@ pub fn push(
     zone: &str,
     filter: &mut Filter,
 ) -> bool {
+    // Without a search everything is wanted that no rule withholds.
+    if wanted.any.is_empty() {
+        return false;
+    }
     let Some(rows) = catalog.rows.get(&mapping.name) else { return false };
     let Ok(calendar) = TimeZone::get(zone) else { return false };
     let turned = Turned { pack, rows, mapping, zone, calendar };

@@ -1,19 +1,23 @@
-//! Searches of `_typeFilter` against resources of one type: which elements are looked at, and what they must hold.
+//! Searches against resources of one type, of `_typeFilter` and of rules that withhold: which elements are looked at,
+//! and what they must hold.
 //!
-//! A search is compiled once per export; `encode::search` asks it of every produced resource (K-56, K-57, K-63).
+//! A search is compiled once per export; `encode::search` asks it of every produced resource (K-56, K-57, K-63, X-09).
 
-use crate::bulk::TypeFilter;
+use crate::bulk::type_filter::EVERY_TYPE;
 pub use crate::bulk::type_filter::{Ask, Compared, Parameter, Prefix, QuantityAsk, Target, TextMatch, Token};
+use crate::bulk::{ExportRequest, TypeFilter};
 use crate::fhir::elements::{Element, child_type_path, elements, json_member, json_name};
 use crate::fhir::path::{self, PathStep};
 use crate::fhir::search::{SearchType, search_param};
 use crate::mapping::tree::{Expr, Item, ItemKind, Mapping, Object, Pack, Value};
 
-/// What a resource must be like: one of these searches finds it.
+/// What a resource must be like. A search finds it when each of its tests does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
-    /// A search is found when each of its tests is.
+    /// One of these searches finds it; where there is none, everything is wanted.
     pub any: Vec<Vec<Test>>,
+    /// None of these does: what they find is withheld.
+    pub none: Vec<Vec<Test>>,
 }
 
 /// One parameter of a search.
@@ -58,7 +62,7 @@ pub enum Step {
 #[non_exhaustive]
 pub enum SearchError {
     /// Not a parameter that looks at mapped elements.
-    #[error("`_typeFilter` uses `{parameter}` of {resource_type}, which is not supported")]
+    #[error("a filter uses `{parameter}` of {resource_type}, which is not supported")]
     Unsupported {
         /// The type.
         resource_type: String,
@@ -66,7 +70,7 @@ pub enum SearchError {
         parameter: String,
     },
     /// The system of a `code` element is not written in a resource, and no closed list names it.
-    #[error("`_typeFilter` names a system for `{parameter}` of {resource_type}, whose element has a code alone")]
+    #[error("a filter names a system for `{parameter}` of {resource_type}, whose element has a code alone")]
     System {
         /// The type.
         resource_type: String,
@@ -88,22 +92,48 @@ fn is_written(pack: &Pack, resource_type: &str, parameter: &str, look: &Look) ->
     !mappings().any(off) && mappings().any(|mapping| writes_in(&mapping.root, &look.steps))
 }
 
-/// The filters of one type, none when it has none.
+/// What of one type a request wants; none when it wants all of it.
 ///
 /// # Errors
 ///
 /// The first parameter that cannot be asked.
-pub fn wanted(pack: &Pack, filters: &[TypeFilter], resource_type: &str) -> Result<Option<Wanted>, SearchError> {
-    let mut any = Vec::new();
-    for filter in filters.iter().filter(|filter| filter.resource_type == resource_type) {
-        let test = |parameter: &Parameter| {
-            Test::new(resource_type, parameter, &|looks| {
-                looks.iter().any(|look| is_written(pack, resource_type, &parameter.code, look))
-            })
-        };
-        any.push(filter.parameters.iter().map(test).collect::<Result<Vec<_>, _>>()?);
+pub fn wanted(pack: &Pack, request: &ExportRequest, resource_type: &str) -> Result<Option<Wanted>, SearchError> {
+    let of_type = request.filters.iter().filter(|filter| filter.resource_type == resource_type);
+    let any = of_type.map(|filter| tests(pack, filter, resource_type)).collect::<Result<Vec<_>, _>>()?;
+    let rules = request.withheld.iter().filter(|rule| reaches(pack, rule, resource_type));
+    let none = rules.map(|rule| tests(pack, rule, resource_type)).collect::<Result<Vec<_>, _>>()?;
+    Ok((!any.is_empty() || !none.is_empty()).then_some(Wanted { any, none }))
+}
+
+/// Whether a rule withholds resources of a type. One for every type passes over those that cannot have what it looks
+/// for.
+fn reaches(pack: &Pack, rule: &TypeFilter, resource_type: &str) -> bool {
+    let written = || rule.parameters.iter().all(|parameter| searchable(pack, resource_type, &parameter.code));
+    rule.resource_type == resource_type || (rule.resource_type == EVERY_TYPE && written())
+}
+
+/// Says whether a pack can honour a rule that withholds: one that could never find anything is none.
+///
+/// # Errors
+///
+/// The first parameter that cannot be asked.
+pub fn honours(pack: &Pack, rule: &TypeFilter) -> Result<(), SearchError> {
+    let types = pack.mappings.iter().map(|mapping| mapping.resource_type.as_str());
+    let reached: Vec<&str> = types.filter(|name| reaches(pack, rule, name)).collect();
+    if reached.is_empty() {
+        let parameter = rule.parameters.first().map(|parameter| parameter.code.clone()).unwrap_or_default();
+        return Err(SearchError::Unsupported { resource_type: rule.resource_type.clone(), parameter });
     }
-    Ok((!any.is_empty()).then_some(Wanted { any }))
+    reached.into_iter().try_for_each(|name| tests(pack, rule, name).map(drop))
+}
+
+/// One search, compiled for a type.
+fn tests(pack: &Pack, filter: &TypeFilter, resource_type: &str) -> Result<Vec<Test>, SearchError> {
+    let test = |parameter: &Parameter| {
+        let written = |look: &Look| is_written(pack, resource_type, &parameter.code, look);
+        Test::new(resource_type, parameter, &|looks| looks.iter().any(written))
+    };
+    filter.parameters.iter().map(test).collect()
 }
 
 impl Test {

@@ -53,7 +53,7 @@ async fn more_than_may_run_are_refused_and_finished_ones_do_not_count() {
     server.manifest(&waiting);
 }
 
-// S-05 S-07 T-30
+// S-05 D-01 T-30
 #[tokio::test]
 async fn a_failed_job_says_so_at_every_poll() {
     let held = Held::new().await;

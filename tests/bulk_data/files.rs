@@ -158,7 +158,7 @@ async fn slow_readers_hold_little_and_keep_what_they_read() {
     assert!(rest.len() as u64 > size - 5000 && rest.ends_with(b"}\n"));
 }
 
-// a client that sends nothing is not waited for.
+// a client that sends nothing is not waited for.
 #[tokio::test]
 async fn heads_that_do_not_come() {
     let server = demo(&[]).await;

@@ -65,7 +65,7 @@ async fn no_host_of_a_request_gets_into_an_answer() {
     assert!(manifest.contains("https://ehr.example.org/r4/bulk-files/") && !manifest.contains("evil"), "{manifest}");
 }
 
-// K-04 K-06 K-13 K-15 K-19 K-20 K-22 K-31 K-33 K-42 K-43 T-08 T-36 T-37
+// K-04 K-06 K-13 K-19 K-20 K-22 K-33 K-42 O-03 T-36 T-37
 #[tokio::test]
 async fn what_is_refused_is_refused_at_once() {
     let server = demo(&[]).await;
@@ -103,7 +103,7 @@ async fn what_is_refused_is_refused_at_once() {
     assert!(trail.iter().any(|line| line["outcomeDesc"] == "404" && line["subtype"][1]["code"] == "kick-off"));
 }
 
-// K-21 K-51
+// K-21 K-51 O-03
 #[tokio::test]
 async fn large_requests() {
     let server = demo(&["--max-body", "2MiB"]).await;

@@ -6,6 +6,7 @@ mod held;
 mod hostile;
 mod kickoff;
 mod kills;
+mod known;
 mod limits;
 mod load;
 mod operate;

@@ -11,6 +11,7 @@ use super::{Server, demo, url};
 use crate::packs::store;
 use crate::support::database::cluster;
 use crate::support::eventually;
+use crate::support::judge::Judge;
 use crate::support::server::Answer;
 
 // C-01 C-02 C-03 C-04 C-09 T-10 T-11 T-32
@@ -35,6 +36,52 @@ async fn metadata_lists_what_can_be_exported() {
     assert_eq!(server.get("/OperationDefinition/nope").status, 404);
     assert_eq!(server.get_with("/metadata", &[("Accept", "application/fhir+xml")]).status, 406);
     assert_eq!(server.get("/.well-known/smart-configuration").status, 404, "nobody is asked for a token");
+}
+
+// C-01 O-01 G-01 G-02 X-06: what the server says itself is FHIR, too.
+#[tokio::test]
+async fn every_answer_is_a_sound_resource() {
+    let server = demo(&["--polls-per-minute", "10"]).await;
+    let mut judge = Judge::default();
+    let mut look = |url: &str| {
+        let answer = server.get(url);
+        assert_eq!(answer.header("content-type"), Some("application/fhir+json"), "{url}");
+        judge.resource(url, &answer.json());
+        answer.json()
+    };
+    let metadata = look("/metadata");
+    for name in ["export", "patient-export", "group-export", "export-v4", "patient-export-v4", "group-export-v4"] {
+        look(&format!("/OperationDefinition/{name}"));
+    }
+    look("/Group");
+    look("/Group?_count=1");
+    look("/Group?_id=nope");
+    look("/Group/diabetes");
+    for wrong in [
+        "/nope",
+        "/Group/nope",
+        "/Group?x=1",
+        "/$export?_type=Nope&_foo=1&_elements=id",
+        "/bulk-status/x",
+        "/$export-v4",
+    ] {
+        look(wrong);
+    }
+    // G-10: groups are not made here, and nobody is told otherwise.
+    let groups = metadata["rest"][0]["resource"].as_array().unwrap().iter().find(|one| one["type"] == "Group").unwrap();
+    assert_eq!(groups["supportedProfile"], serde_json::Value::Null);
+    assert!(!groups["interaction"].to_string().contains("create"), "{groups}");
+    let made =
+        server.send("POST", "/Group", &[("Content-Type", "application/fhir+json")], b"{\"resourceType\":\"Group\"}");
+    assert_eq!((made.status, made.issue().as_str()), (405, "not-supported"));
+    let lenient = [("Prefer", "handling=lenient")];
+    let manifest =
+        server.manifest(&server.get_with("/Patient/$export?_foo=1&_type=Patient,Practitioner", &lenient).accepted());
+    let messages = server.get(manifest["error"][0]["url"].as_str().unwrap()).text();
+    for line in messages.lines().map(|line| serde_json::from_str(line).unwrap()).chain(server.audit()) {
+        judge.resource(line["resourceType"].as_str().unwrap(), &line);
+    }
+    assert!(judge.wrong.is_empty(), "{:#?}", judge.wrong);
 }
 
 // C-05 K-56 K-63 T-25: what is advertised works.
@@ -239,6 +286,7 @@ async fn tls_with_a_certificate_that_changes() {
     eventually("the new one is shown", || async { over_tls(&server, &ours, rustls::ALL_VERSIONS).is_err() }).await;
 }
 
+// A-01 A-30 X-01
 #[tokio::test]
 async fn settings_that_do_not_fit_are_told_before_anything_happens() {
     let dsn = store::demo().await.dsn();

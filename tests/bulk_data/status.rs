@@ -1,6 +1,7 @@
 //! Polling, the manifest, and deleting.
 
 use super::{demo, types};
+use crate::support::eventually;
 
 // S-08 S-09 S-17 S-19 M-03 M-05 M-13 M-19 T-02 T-23 T-24
 #[tokio::test]
@@ -60,7 +61,46 @@ async fn deleted_is_gone_at_once() {
     }
 }
 
-// S-04 R-01
+// S-10: what is said of the poll and not of the job keeps its own status.
+#[tokio::test]
+async fn a_separate_status_is_about_the_job_alone() {
+    let server = demo(&["--polls-per-minute", "3"]).await;
+    let status = server.get_with("/$export?_type=Organization", &[("Prefer", "separate-export-status")]).accepted();
+    assert_eq!(server.ended(&status, &[]).header("x-export-status"), Some("200 OK"));
+    let throttled = (0..10).map(|_| server.get(&status)).find(|answer| answer.status == 429).expect("a limit");
+    assert_eq!(throttled.header("x-export-status"), None);
+    assert_eq!(server.delete(&status).status, 202);
+    let gone = server.get(&status);
+    assert_eq!((gone.status, gone.header("x-export-status")), (404, None));
+}
+
+// S-06 R-01 X-06: a poll that fails for a reason of its own says that it will pass, and the job is as it was.
+#[tokio::test]
+async fn a_poll_may_fail_and_the_job_does_not() {
+    let home = tempfile::tempdir().unwrap();
+    let trail = home.path().join("audit");
+    let server = demo(&["--audit-log", trail.to_str().unwrap(), "--polls-per-minute", "6000"]).await;
+    let status = server.kick_off("/$export?_type=Organization");
+    let manifest = server.manifest(&status);
+    // What cannot be recorded is not answered.
+    let kept = home.path().join("kept");
+    std::fs::rename(&trail, &kept).unwrap();
+    std::os::unix::fs::symlink("/dev/full", &trail).unwrap();
+    server.signal("-HUP");
+    eventually("polls fail", || async { server.get(&status).status == 503 }).await;
+    let failed = server.get(&status);
+    assert_eq!((failed.status, failed.issue().as_str()), (503, "transient"));
+    assert!(failed.header("retry-after").unwrap().parse::<u32>().unwrap() > 0);
+    let refused = server.get("/$export?_type=Organization");
+    assert_eq!((refused.status, refused.issue().as_str()), (503, "transient"));
+    std::fs::remove_file(&trail).unwrap();
+    std::fs::rename(&kept, &trail).unwrap();
+    server.signal("-HUP");
+    eventually("polls are answered", || async { server.get(&status).status == 200 }).await;
+    assert_eq!(server.manifest(&status), manifest);
+}
+
+// S-04 R-01 O-03
 #[tokio::test]
 async fn polling_too_often_is_told_and_harms_nothing() {
     let server = demo(&["--polls-per-minute", "10", "--status-hold", "0s"]).await;

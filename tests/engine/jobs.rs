@@ -174,5 +174,5 @@ async fn the_database_is_asked_before_a_job_is_accepted() {
     assert_eq!(service.jobs.check(&request("Patient", &["p-1"])).await, Ok(()));
     let error = service.jobs.check(&request("Patient", &["p-1", "p-2"])).await;
     assert_eq!(error, Err(CheckError::UnknownPatients(vec!["p-2".to_owned()])));
-    assert_eq!(service.jobs.groups(None).await, Ok(Vec::new()));
+    assert_eq!(service.jobs.groups(None, &[]).await, Ok(Vec::new()));
 }

@@ -9,3 +9,4 @@ mod requests;
 mod search_oracle;
 pub(crate) mod store;
 mod synthea;
+mod valid;

@@ -3,7 +3,9 @@
 mod access;
 mod external;
 mod tokens;
+mod withheld;
 
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -15,6 +17,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::packs::store;
+use crate::rust_text::root;
+use crate::support::database::Database;
 use crate::support::server::{Answer, Server};
 
 /// A client with a key on P-384.
@@ -112,9 +116,19 @@ async fn serve(entries: &[String], args: &[&str]) -> (Server, TempDir) {
 
 /// The same in a directory that an earlier server has left.
 async fn serve_in(entries: &[String], args: &[&str], home: TempDir) -> (Server, TempDir) {
+    start(store::demo().await, &root().join("mappings/synthea"), entries, args, home)
+}
+
+/// The same for a pack on a database.
+fn serve_pack(database: &Database, mappings: &Path, entries: &[String], home: TempDir) -> (Server, TempDir) {
+    start(database, mappings, entries, &[], home)
+}
+
+fn start(database: &Database, mappings: &Path, entries: &[String], args: &[&str], home: TempDir) -> (Server, TempDir) {
     let settings = tempfile::tempdir().unwrap();
     let path = settings.path().join("clients.yaml");
     std::fs::write(&path, format!("clients:\n{}", entries.concat())).unwrap();
-    let first = ["--database", store::demo().await.dsn(), "--clients", path.to_str().unwrap()];
+    let mappings = mappings.to_str().unwrap();
+    let first = ["--database", database.dsn(), "--clients", path.to_str().unwrap(), "--mappings", mappings];
     (Server::start(&first, args, home), settings)
 }

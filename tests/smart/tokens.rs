@@ -140,3 +140,25 @@ async fn token_requests_are_limited_by_client_and_by_address() {
     let headers = [("X-Forwarded-For", "198.51.100.7"), ("Content-Type", "application/x-www-form-urlencoded")];
     assert_eq!(server.raw("POST", "/auth/token", &headers, b"grant_type=x").status, 400, "another address");
 }
+
+// A-32: the pages of a registered client may ask for tokens and call the service; those of others may read metadata.
+#[tokio::test]
+async fn pages_of_registered_clients_may_ask() {
+    let lab = Client::new("lab");
+    let entry = lab.entry("scopes: [system/*.rs]\ngroups: all\norigins: [\"https://lab.example.org\"]");
+    let (server, _settings) = serve(&[entry], &[]).await;
+    let allowed = |path: &str, origin: &str| {
+        let headers = [
+            ("Origin", origin),
+            ("Access-Control-Request-Method", "POST"),
+            ("Access-Control-Request-Headers", "authorization, content-type"),
+        ];
+        let answer = server.raw("OPTIONS", path, &headers, &[]);
+        answer.header("access-control-allow-origin").map(str::to_owned)
+    };
+    for path in ["/auth/token", "/fhir/$export", "/fhir/Group"] {
+        assert_eq!(allowed(path, "https://lab.example.org").as_deref(), Some("https://lab.example.org"), "{path}");
+        assert_eq!(allowed(path, "https://other.example.org"), None, "{path}");
+    }
+    assert!(allowed("/.well-known/smart-configuration", "https://other.example.org").is_some());
+}

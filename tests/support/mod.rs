@@ -4,6 +4,8 @@
 pub(crate) mod cluster;
 pub mod database;
 pub(crate) mod generate;
+pub(crate) mod judge;
+pub(crate) mod known;
 pub mod pack;
 pub(crate) mod packs;
 pub mod pooler;

@@ -14,7 +14,7 @@ fn sample(label: &str) -> &'static str {
     rest.split_once("```").unwrap().0
 }
 
-/// The page shows a file that works, with keys of both kinds.
+/// A-06: the page shows a file that works, with keys of both kinds.
 #[test]
 fn the_documented_file_is_read() {
     let clients = registry::parse(sample("clients")).unwrap();
@@ -28,6 +28,7 @@ fn the_documented_file_is_read() {
     assert!(diabetes.scopes.reads("Patient") && !diabetes.scopes.reads("Condition"));
     assert_eq!(diabetes.groups, GroupAccess::Only(["diab-2025", "diab-2026"].map(str::to_owned).into()));
     assert_eq!((diabetes.max_running, diabetes.allow_missing_kid), (Some(1), false));
+    assert_eq!((warehouse.withheld.len(), diabetes.withheld.len()), (0, 2));
     let kit = clients.get("conformance-kit").unwrap();
     assert!(kit.allow_missing_kid);
     assert_eq!(kit.allowed_jku, ["https://kit.example.org/jwks.json".to_owned()].into());
@@ -96,6 +97,15 @@ fn mistakes_are_told_with_line_and_remedy() {
         (
             client(&format!("{keyed}  origins: [\"*\"]\n")),
             "6: origins has an entry that is not `https://host` or `https://host:port` in lower case",
+        ),
+        (client(&format!("{keyed}  withhold: []\n")), "6: withhold is empty: remove it, or write what is withheld"),
+        (
+            client(&format!("{keyed}  admin: true\n  withhold: [\"*?_security=R\"]\n")),
+            "7: withhold does not go with `admin: true`, which opens the jobs of other clients",
+        ),
+        (
+            client(&format!("{keyed}  withhold:\n  - \"*?_security=R\"\n  - Observation?date=2024\n")),
+            "8: withhold `Observation?date=2024` must use a token parameter of its type",
         ),
         (client(&format!("{keyed}  max_running: 0\n")), "6: max_running is 0: remove the client to lock it out"),
         (

@@ -160,7 +160,7 @@ fn the_token_endpoint_is_found_where_old_clients_look() {
     assert!(!open.to_string().contains("SMART"));
 }
 
-// C-03: the definitions a client may read name what is honoured, no more.
+// C-03 K-46 K-52 K-66 K-67 K-68: the definitions a client may read name what is honoured, no more.
 #[test]
 fn definitions_name_the_parameters_that_are_honoured() {
     for (id, code, levels, parameters) in [

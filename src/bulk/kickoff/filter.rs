@@ -7,7 +7,7 @@ use super::Known;
 use super::values::{Unusable, ask};
 use crate::bulk::percent::{Form, decode};
 use crate::bulk::request::clip;
-use crate::bulk::type_filter::{Parameter, TypeFilter};
+use crate::bulk::type_filter::{Ask, EVERY_TYPE, Parameter, TypeFilter};
 use crate::fhir::outcome::IssueType;
 use crate::fhir::search::{search_param, search_params};
 
@@ -110,6 +110,40 @@ pub(super) fn read(query: &str, types: &[String], known: &Known<'_>) -> Result<T
         return Err(FilterError::Nothing(resource_type.to_owned()));
     }
     Ok(TypeFilter { resource_type: resource_type.to_owned(), parameters })
+}
+
+/// Reads a rule that withholds resources: as a filter, or with `*` for every type. Whether a pack can honour it
+/// is for the pack to say.
+///
+/// # Errors
+///
+/// What the rule would have to be.
+pub fn rule(text: &str) -> Result<TypeFilter, &'static str> {
+    const FORM: &str = "must be `Type?parameter=value`, or `*?_security=system|code` for every type";
+    let (name, search) = text.trim().split_once('?').ok_or(FORM)?;
+    // What every type has, Basic has.
+    let of = if name == EVERY_TYPE { "Basic" } else { name };
+    let known =
+        Known { mapped: &[], base_url: "", compartment: &|_| false, searchable: &|_, _| true, strict_filters: true };
+    let read = read(&format!("{of}?{search}"), &[of.to_owned()], &known).map_err(|error| match error {
+        FilterError::Parameter { .. } => "must use a search parameter of its type",
+        FilterError::Modifier { .. } | FilterError::Chain { .. } | FilterError::Result { .. } => {
+            "must use parameters and modifiers that `_typeFilter` has"
+        }
+        FilterError::Value { .. } => "must compare with a value of its parameter's kind",
+        FilterError::Form | FilterError::Type(_) | FilterError::Nothing(_) => FORM,
+    })?;
+    // A type that cannot have the element would be passed over, though it lacks what is asked.
+    if read.parameters.iter().any(|parameter| matches!(parameter.ask, Ask::NotToken(_) | Ask::Missing(_))) {
+        return Err("must use parameters without `:not` and `:missing`");
+    }
+    let common = |parameter: &Parameter| parameter.code.starts_with('_');
+    match name {
+        EVERY_TYPE if !read.parameters.iter().all(common) => {
+            Err("must use `_security`, `_tag` or another parameter of every type with `*`")
+        }
+        _ => Ok(TypeFilter { resource_type: name.to_owned(), ..read }),
+    }
 }
 
 fn parameter(resource_type: &str, piece: &str, known: &Known<'_>) -> Result<Parameter, FilterError> {

@@ -52,6 +52,16 @@ fn of_query(query: &str) -> Result<Vec<Pair>, Mistake> {
     query.split('&').filter(|piece| !piece.is_empty()).map(pair).collect()
 }
 
+/// A query without the patients it names, for whatever keeps or repeats the URL of a kick-off (K-50, M-03). What else
+/// stands in it stays as it was written.
+pub fn without_patients(query: &str) -> String {
+    let names_patient = |piece: &str| {
+        let name = piece.split('=').next().unwrap_or_default();
+        decode(name, Form::Query).is_none_or(|name| name == "patient")
+    };
+    query.split('&').filter(|piece| !names_patient(piece)).collect::<Vec<_>>().join("&")
+}
+
 fn of_body(body: &[u8]) -> Result<Vec<Pair>, Mistake> {
     let body = body.trim_ascii();
     if body.is_empty() {

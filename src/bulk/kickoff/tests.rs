@@ -7,6 +7,7 @@ use super::*;
 
 mod filters;
 mod patients;
+mod unsupported;
 
 const MAPPED: &[&str] = &[
     "Condition",
@@ -233,47 +234,6 @@ fn values_come_under_any_primitive() {
         let want = "_since: `_since` has no value of a kind it can be read from";
         assert_eq!(post(json!([parameter])).refused(), [want], "{value}");
     }
-}
-
-// K-09 K-33 T-41
-#[test]
-fn what_nobody_honours_is_refused_or_told() {
-    for (query, want) in [
-        ("_foo=1", "_foo: parameter `_foo` is not known"),
-        ("_Type=Patient", "_Type: parameter `_Type` is not known"),
-        ("_elements=id,gender", "_elements: parameter `_elements` is not supported"),
-        (
-            "includeAssociatedData=LatestProvenanceResources",
-            "includeAssociatedData: parameter `includeAssociatedData` is not supported",
-        ),
-        ("organizeOutputBy=Patient", "organizeOutputBy: parameter `organizeOutputBy` is not supported"),
-        ("allowPartialManifests=True", "allowPartialManifests: parameter `allowPartialManifests` is not supported"),
-        ("allowPartialManifests=1", "allowPartialManifests: `allowPartialManifests` is neither `true` nor `false`"),
-        ("_minimumFileSize=1", "_minimumFileSize: parameter `_minimumFileSize` is not supported"),
-        ("_maximumFileSize=1", "_maximumFileSize: parameter `_maximumFileSize` is not supported"),
-        ("_outputFormat=parquet", "_outputFormat: the `_outputFormat` is not supported"),
-        ("_outputFormat=", "_outputFormat: the `_outputFormat` is not supported"),
-        ("_since=soon", "_since: `_since` is not an instant"),
-        ("_since=2024&_until=2024", "_until: `_until` is not after `_since`"),
-        ("_since=2024&_since=2025", "_since: `_since` is given twice with different values"),
-        ("_type=Patient,Nope,patient", "_type: `_type` names `Nope`, `patient`, which no mapping makes"),
-    ] {
-        let (name, text) = want.split_once(": ").expect("name: text");
-        let mut first = text.chars();
-        let sentence: String = first.next().into_iter().flat_map(char::to_uppercase).chain(first).collect();
-        assert_eq!(get(query).refused(), [format!("{name}: {sentence}")], "{query}");
-        let kick_off = get(query).lenient().read().expect(query);
-        assert_eq!(kick_off.ignored.len(), 1, "{query}");
-        assert_eq!(told(&kick_off.ignored[0], "warning"), [format!("{name}: Ignored: {text}")]);
-        let request = kick_off.request;
-        let types = if query.starts_with("_type") { 1 } else { MAPPED.len() };
-        assert_eq!((request.types.len(), request.until), (types, None), "{query}");
-    }
-    for silent in ["_format=json&_pretty=true", "allowPartialManifests=FALSE"] {
-        assert_eq!(get(silent).fine(), get("").fine());
-    }
-    // Every mistake is told at once.
-    assert_eq!(get("_foo=1&_since=x&_bar=2&_foo=3").refused().len(), 3);
 }
 
 // K-38 T-12

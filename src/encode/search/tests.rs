@@ -14,7 +14,7 @@ fn finds(search: &str, resource: &Value) -> bool {
 }
 
 fn finds_in(zone: &str, searches: &[&str], resource: &Value) -> bool {
-    Search::new(&wanted(searches), zone).expect("a search").finds(resource.to_string().as_bytes())
+    Search::new(&wanted(searches), zone).expect("a search").wants(resource.to_string().as_bytes())
 }
 
 fn wanted(searches: &[&str]) -> Wanted {
@@ -42,7 +42,10 @@ fn wanted(searches: &[&str]) -> Wanted {
         let test = |parameter| Test::new(resource_type, parameter, &|_| true).expect("a test");
         filter.parameters.iter().map(test).collect()
     };
-    Wanted { any: read(&intake, &known).unwrap_or_else(refused).request.filters.iter().map(tests).collect() }
+    Wanted {
+        any: read(&intake, &known).unwrap_or_else(refused).request.filters.iter().map(tests).collect(),
+        none: Vec::new(),
+    }
 }
 
 /// Searches that find a resource, and searches that do not.
@@ -312,8 +315,26 @@ fn searches_are_alternatives_and_their_parameters_are_not() {
     assert!(found(&["Observation?status=final&_id=a"]));
     assert!(!found(&["Observation?status=final&_id=b"]));
     assert!(found(&["Observation?_id=b", "Observation?_id=a"]));
-    let search = Search { any: vec![], zone: jiff::tz::TimeZone::UTC };
-    assert!(!search.finds(&b"[1]"[..]) && !search.finds(&b""[..]));
+}
+
+//
+#[test]
+fn what_is_withheld_is_not_wanted() {
+    let asks = |any: &[&str], none: &[&str]| {
+        let searches = |all: &[&str]| if all.is_empty() { Vec::new() } else { wanted(all).any };
+        let wanted = Wanted { any: searches(any), none: searches(none) };
+        Search::new(&wanted, "UTC").expect("a search").wants(observation().to_string().as_bytes())
+    };
+    let (this, other) = ("Observation?_id=a", "Observation?_id=b");
+    assert!(asks(&[], &[other]), "everything else is wanted");
+    assert!(!asks(&[], &[this]));
+    assert!(!asks(&[], &[other, "Observation?category=y"]), "one rule is enough");
+    assert!(asks(&[], &["Observation?_id=a&category=z"]), "all of a rule must hold");
+    assert!(!asks(&[this], &[this]), "a client cannot ask for it");
+    let rule = Search::new(&Wanted { any: vec![], none: wanted(&[other]).any }, "UTC").expect("a search");
+    for broken in [&b"[1]"[..], b"", b"{", b"{\"id\":\"a\""] {
+        assert!(!rule.wants(broken), "what cannot be read is withheld");
+    }
 }
 
 proptest! {
@@ -323,7 +344,7 @@ proptest! {
         let resource: Value = json!({"resourceType": "Observation"});
         let line = resource.to_string().replace('}', &format!(",\"valueQuantity\":{{\"value\":{digits}.{fraction}}}}}"));
         let asks = |search: &str| {
-            Search::new(&wanted(&[search]), "UTC").expect("a search").finds(line.as_bytes())
+            Search::new(&wanted(&[search]), "UTC").expect("a search").wants(line.as_bytes())
         };
         let exact = format!("Observation?value-quantity={digits}.{fraction}");
         let above = format!("Observation?value-quantity=gt{digits}.{fraction}");

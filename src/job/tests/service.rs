@@ -168,5 +168,5 @@ async fn a_request_is_checked_before_it_is_accepted() {
     assert_eq!(service.jobs.check(&request).await, Ok(()));
     request.patients = vec!["nobody".to_owned()];
     assert_eq!(service.jobs.check(&request).await, Err(CheckError::UnknownPatients(vec!["nobody".to_owned()])));
-    assert_eq!(service.jobs.groups(None).await.unwrap().len(), 1);
+    assert_eq!(service.jobs.groups(None, &[]).await.unwrap().len(), 1);
 }

@@ -27,7 +27,7 @@ impl Checker<'_> {
         let makes_patients =
             |name: &str| self.heads.iter().any(|head| head.name == name && head.resource_type == Some("Patient"));
         let Tie::Missing { paths, near } = tie(resource_type, &mapping.header, root, makes_patients) else { return };
-        let refused = "exports of some patients are refused for it";
+        let refused = "exports of patients leave it out";
         self.report.add(match near {
             None => {
                 let message =

@@ -302,11 +302,48 @@ proptest! {
 // K-59
 #[test]
 fn leniency_may_end_at_filters() {
-    let query = "_typeFilter=Patient?birthdate=2000&_foo=1&_typeFilter=Patient?gender:not=male";
+    let query = "_typeFilter=Patient?birthdate=2000&_foo=1&_typeFilter=Patient?gender:in=male";
     let ask = Ask { strict_filters: true, ..get(query).lenient() };
     let refused = ask.refused();
     assert_eq!(refused.len(), 2, "{refused:?}");
     assert!(refused.iter().all(|text| text.starts_with("_typeFilter: ")), "{refused:?}");
     let other = Ask { strict_filters: true, ..get("_foo=1&_typeFilter=Patient?gender=male").lenient() };
     assert_eq!(other.read().unwrap().ignored.len(), 1, "another mistake is forgiven");
+}
+
+// rules that withhold are written as filters are, or for every type.
+#[test]
+fn rules_that_withhold() {
+    let token = |system: Option<&str>, code: &str| Token {
+        system: system.map(str::to_owned),
+        code: Some(code.to_owned()).filter(|code| !code.is_empty()),
+    };
+    let security = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality";
+    for (text, resource_type, code, any) in [
+        (format!("*?_security={security}|R"), "*", "_security", vec![token(Some(security), "R")]),
+        ("*?_tag=a,b".to_owned(), "*", "_tag", vec![token(None, "a"), token(None, "b")]),
+        ("Observation?category=s|".to_owned(), "Observation", "category", vec![token(Some("s"), "")]),
+        (" Condition?_security=V ".to_owned(), "Condition", "_security", vec![token(None, "V")]),
+    ] {
+        let parameters = vec![Parameter { code: code.to_owned(), ask: Asks::Token(any) }];
+        assert_eq!(rule(&text), Ok(TypeFilter { resource_type: resource_type.to_owned(), parameters }), "{text}");
+    }
+    for (text, want) in [
+        ("", "must be `Type?parameter=value`"),
+        ("_security=R", "must be `Type?parameter=value`"),
+        ("Observation?", "must be `Type?parameter=value`"),
+        ("Nope?status=x", "must use a search parameter"),
+        ("observation?status=x", "must use a search parameter"),
+        ("Observation?date=24", "must compare with"),
+        ("*?status=final", "must use a search parameter"),
+        ("*?code=x", "must use `_security`, `_tag` or another"),
+        ("Observation?status:not=final", "must use parameters without `:not`"),
+        ("*?_security:missing=true", "must use parameters without `:not`"),
+        ("Observation?status:in=final", "must use parameters and modifiers that"),
+        ("Observation?subject.gender=male", "must use parameters and modifiers that"),
+        ("Observation?status=", "must compare with"),
+        ("*?_security=a|b|c", "must compare with"),
+    ] {
+        assert!(rule(text).is_err_and(|said| said.starts_with(want)), "{text}: {:?}", rule(text));
+    }
 }

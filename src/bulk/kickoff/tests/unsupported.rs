@@ -1,0 +1,97 @@
+//! What is not honoured, and what is not repeated.
+
+use serde_json::{Value, json};
+
+use super::*;
+
+// K-52 K-53: no value of it is supported, whatever carries it; a lenient client is told that it was ignored.
+#[test]
+fn no_associated_data_are_included() {
+    let coding = json!({"system": "http://hl7.org/fhir/uv/bulkdata/CodeSystem/include-associated-data",
+                        "code": "RelevantProvenanceResources"});
+    let of = |value: Value| {
+        let mut parameter = value;
+        parameter["name"] = json!("includeAssociatedData");
+        post(json!([parameter]))
+    };
+    let want = "includeAssociatedData: Parameter `includeAssociatedData` is not supported";
+    for ask in [
+        get("includeAssociatedData=LatestProvenanceResources"),
+        get("includeAssociatedData=RelevantProvenanceResources,LatestProvenanceResources"),
+        get("includeAssociatedData=Foo"),
+        get("includeAssociatedData=_custom"),
+        get("includeAssociatedData="),
+        of(json!({"valueCode": "LatestProvenanceResources"})),
+        of(json!({"valueString": "_custom"})),
+        of(json!({"valueCoding": coding})),
+        of(json!({"valueCoding": coding})).v4(),
+        of(json!({"valueCoding": {"code": "LatestProvenanceResources"}})),
+        of(json!({})),
+    ] {
+        assert_eq!(ask.refused(), [want], "{:?}", ask.query);
+        let kick_off = ask.clone().lenient().read().expect("lenient");
+        assert_eq!(kick_off.request.types.len(), MAPPED.len());
+        let told: Vec<_> = kick_off.ignored.iter().flat_map(|one| told(one, "warning")).collect();
+        let ignored = "includeAssociatedData: Ignored: parameter `includeAssociatedData` is not supported";
+        assert_eq!(told, [ignored], "{:?}", ask.query);
+    }
+}
+
+// M-03: what a URL keeps when its patients are left out.
+#[test]
+fn urls_without_patients() {
+    for (query, kept) in [
+        ("", ""),
+        ("_type=Patient&_since=2024", "_type=Patient&_since=2024"),
+        ("patient=Patient/p-1", ""),
+        ("patient", ""),
+        ("patient=a&_type=Patient&patient=b", "_type=Patient"),
+        ("_type=Patient&p%61tien%74=a,b&_foo=%2C", "_type=Patient&_foo=%2C"),
+        // Other names are other parameters, and refused as such; what is no text is kept out.
+        ("Patient=a&patients=b", "Patient=a&patients=b"),
+        ("%FF=a&_type=x", "_type=x"),
+    ] {
+        assert_eq!(without_patients(query), kept, "{query}");
+    }
+}
+
+// K-09 K-33 K-46 K-66 K-67 K-68 T-41
+#[test]
+fn what_nobody_honours_is_refused_or_told() {
+    for (query, want) in [
+        ("_foo=1", "_foo: parameter `_foo` is not known"),
+        ("_Type=Patient", "_Type: parameter `_Type` is not known"),
+        ("_elements=id,gender", "_elements: parameter `_elements` is not supported"),
+        (
+            "includeAssociatedData=LatestProvenanceResources",
+            "includeAssociatedData: parameter `includeAssociatedData` is not supported",
+        ),
+        ("organizeOutputBy=Patient", "organizeOutputBy: parameter `organizeOutputBy` is not supported"),
+        ("allowPartialManifests=True", "allowPartialManifests: parameter `allowPartialManifests` is not supported"),
+        ("allowPartialManifests=1", "allowPartialManifests: `allowPartialManifests` is neither `true` nor `false`"),
+        ("_minimumFileSize=1", "_minimumFileSize: parameter `_minimumFileSize` is not supported"),
+        ("_maximumFileSize=1", "_maximumFileSize: parameter `_maximumFileSize` is not supported"),
+        ("_outputFormat=parquet", "_outputFormat: the `_outputFormat` is not supported"),
+        ("_outputFormat=", "_outputFormat: the `_outputFormat` is not supported"),
+        ("_since=soon", "_since: `_since` is not an instant"),
+        ("_since=2024&_until=2024", "_until: `_until` is not after `_since`"),
+        ("_since=2024&_since=2025", "_since: `_since` is given twice with different values"),
+        ("_type=Patient,Nope,patient", "_type: `_type` names `Nope`, `patient`, which no mapping makes"),
+    ] {
+        let (name, text) = want.split_once(": ").expect("name: text");
+        let mut first = text.chars();
+        let sentence: String = first.next().into_iter().flat_map(char::to_uppercase).chain(first).collect();
+        assert_eq!(get(query).refused(), [format!("{name}: {sentence}")], "{query}");
+        let kick_off = get(query).lenient().read().expect(query);
+        assert_eq!(kick_off.ignored.len(), 1, "{query}");
+        assert_eq!(told(&kick_off.ignored[0], "warning"), [format!("{name}: Ignored: {text}")]);
+        let request = kick_off.request;
+        let types = if query.starts_with("_type") { 1 } else { MAPPED.len() };
+        assert_eq!((request.types.len(), request.until), (types, None), "{query}");
+    }
+    for silent in ["_format=json&_pretty=true", "allowPartialManifests=FALSE"] {
+        assert_eq!(get(silent).fine(), get("").fine());
+    }
+    // Every mistake is told at once.
+    assert_eq!(get("_foo=1&_since=x&_bar=2&_foo=3").refused().len(), 3);
+}
