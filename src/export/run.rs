@@ -27,6 +27,7 @@ use crate::plan::program::Compiled;
 use crate::plan::search::{self, SearchError, Wanted};
 use crate::plan::select::{Filter, statement};
 use crate::plan::split::{Range, SplitFacts, ranges};
+use crate::plan::updated::{commits, commits_may_be_undated};
 use crate::sink::{Codec, Sink, SinkError, SinkFile, StoredFile};
 use crate::source::{Session, Snapshot, Source, SourceError};
 
@@ -349,7 +350,8 @@ pub fn export<S: Sink>(
             .iter()
             .zip(&tallies)
             .map(|(part, tally)| {
-                let updated = part.mapping.header.updated.as_ref().map(|name| name.text.clone());
+                let names: Vec<&str> = part.mapping.header.updated.iter().map(|name| name.text.as_str()).collect();
+                let updated = (!names.is_empty()).then(|| names.join(", "));
                 let mut report = tally.report(&part.compiled, proofs.of(&part.mapping.name), updated);
                 report.dangling_by_path = proofs.dangling(&part.mapping.name);
                 report
@@ -433,7 +435,13 @@ pub(super) async fn plan<'a>(
     let pack = &prepared.pack;
     let catalog = &prepared.catalog;
     let zone = pack.project.timezone.as_deref().unwrap_or("UTC");
-    let changed = Changed { since: request.since.map(text_of), until: request.until.map(text_of) };
+    let undated_commits = match request.since {
+        Some(since) if !commits(pack, catalog).is_empty() => {
+            let answer = session.query_text(&commits_may_be_undated(&text_of(since))).await?;
+            answer.first().and_then(|row| row.first()).is_none_or(|text| text.as_deref() != Some("false"))
+        }
+        _ => false,
+    };
     let wanted: Vec<(&Mapping, &Arc<Compiled>)> = prepared
         .compiled
         .iter()
@@ -446,6 +454,12 @@ pub(super) async fn plan<'a>(
     let mut deletes = Vec::new();
     for (mapping, compiled) in wanted {
         let Some(rows) = catalog.rows.get(&mapping.name) else { continue };
+        let skew = i64::try_from(mapping.header.skew).unwrap_or(i64::MAX).saturating_mul(1_000_000);
+        let changed = Changed {
+            since: request.since.map(|since| text_of(since.saturating_sub(skew))),
+            until: request.until.map(text_of),
+            undated_commits,
+        };
         let mut filter = filter::wanted(mapping, rows, &changed, zone);
         if who.narrow(mapping, &mut filter)? == Narrowed::Outside {
             notices.push(notice(
@@ -458,7 +472,7 @@ pub(super) async fn plan<'a>(
             continue;
         }
         let only = search::wanted(pack, &request.filters, &mapping.resource_type)?.map(Arc::new);
-        if !changed.is_empty() && mapping.header.updated.is_none() {
+        if !changed.is_empty() && mapping.header.updated.is_empty() {
             notices.push(notice(
                 IssueType::Informational,
                 &format!(

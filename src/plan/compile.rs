@@ -109,7 +109,7 @@ pub fn tombstones(
             );
             let kind = found.column(&at.text).map(|(_, column)| column.kind.clone())?;
             let mut filter = Filter::default();
-            filter::within(&mut filter, "q.deleted_at", &kind, changed, zone);
+            filter::within(&mut filter, "q.deleted_at", &kind, changed, zone, true);
             filter
         }
     };

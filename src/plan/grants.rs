@@ -104,7 +104,7 @@ pub fn looked_up(pack: &Pack, catalog: &Catalog) -> Vec<Looked> {
         }
     };
     for mapping in &pack.mappings {
-        if let Some(updated) = &mapping.header.updated {
+        for updated in &mapping.header.updated {
             add(&mapping.name, &updated.text, "--since");
         }
         if let Compartment::Column { column: (column, _), .. } = compartment(pack, mapping, catalog) {

@@ -23,6 +23,7 @@ pub mod select;
 pub mod split;
 mod texts;
 mod times;
+pub mod updated;
 mod writer;
 
 pub use writer::{Accepted, accepted, accepts_json_field};

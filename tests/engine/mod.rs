@@ -2,6 +2,7 @@
 
 mod connect;
 mod hostile;
+mod increments;
 mod jobs;
 mod kill;
 mod memory;

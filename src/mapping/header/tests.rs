@@ -59,7 +59,7 @@ resource: {resourceType: Observation}
     let RowsKind::Table { schema, name } = &header.rows.kind else { panic!("a table") };
     assert_eq!((schema.as_deref(), &**name), (Some("ehr"), "Order Lines"));
     assert_eq!(texts(&header.key), ["encounter", "seq"]);
-    assert_eq!(header.updated.map(|name| name.text).as_deref(), Some("updated_at"));
+    assert_eq!(texts(&header.updated), ["updated_at"]);
     assert!(
         matches!(&header.deleted, Some(Deleted::Rows { key, at, .. }) if key.len() == 2 && at.text == "deleted_at")
     );
