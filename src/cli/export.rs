@@ -17,7 +17,7 @@ use super::progress::Display;
 use super::table;
 use crate::bulk::ExportRequest;
 use crate::config::Settings;
-use crate::export::{Counting, ExportOptions, Exported, dry_run, export};
+use crate::export::{Counting, ExportOptions, Exported, dry_run, export, preflight};
 use crate::sink::LocalSink;
 
 /// Runs the export and shows how it goes.
@@ -28,6 +28,7 @@ pub(super) fn run(args: &ExportArgs, settings: &Settings, bars: &MultiProgress) 
         ..Default::default()
     };
     options.check_references = args.check_references;
+    options.ledger.clone_from(&args.ledger_dir);
     if let Some(workers) = settings.workers {
         options.workers = workers.get() as usize;
     }
@@ -44,6 +45,9 @@ pub(super) fn run(args: &ExportArgs, settings: &Settings, bars: &MultiProgress) 
         let text = engine.runtime.block_on(dry_run(&engine.source, &engine.prepared, &request, &options))?;
         return super::print(&text);
     }
+    let preflight = engine.runtime.block_on(preflight(&engine.source, &engine.prepared))?;
+    // Nobody can be told that standard error is closed.
+    let _ = writeln!(io::stderr(), "{preflight}");
     let cancel = interruption()?;
     let began = Instant::now();
     // Without a directory the command ended above.

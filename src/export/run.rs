@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,7 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use super::failures::Tally;
+use super::ledger::{Deletions, LedgerError, Ledgers};
 use super::prepare::Prepared;
 use super::progress::Counting;
 use super::proofs::{self, Proofs};
@@ -52,6 +54,8 @@ pub struct ExportOptions {
     pub base_url: String,
     /// The kick-off URL the manifest repeats.
     pub request_url: String,
+    /// Where the ids of mappings without `deleted` are kept, so that deletions are found by comparing.
+    pub ledger: Option<PathBuf>,
     /// What is to be told beside what the export itself finds: parameters that were ignored (K-09).
     pub notices: Vec<OperationOutcome>,
 }
@@ -68,6 +72,7 @@ impl Default for ExportOptions {
             check_references: false,
             base_url: String::new(),
             request_url: String::new(),
+            ledger: None,
             notices: Vec::new(),
         }
     }
@@ -135,6 +140,9 @@ pub enum ExportError {
         /// Why.
         why: &'static str,
     },
+    /// The key ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
     /// Two resources of one type would have the same id.
     #[error("{0}")]
     Ids(String),
@@ -194,7 +202,7 @@ pub fn export<S: Sink>(
         }
     })?;
     let plan_seconds = began.elapsed().as_secs_f64();
-    let Planned { snapshot, parts, deletes, mut notices, mut proofs } = planned;
+    let Planned { snapshot, parts, deletes, undeclared, mut notices, mut proofs, mut ledgers } = planned;
 
     let mut estimates: Vec<(String, u64)> = Vec::new();
     for part in &parts {
@@ -219,7 +227,8 @@ pub fn export<S: Sink>(
             deletes: false,
         }));
     }
-    queue.extend(deletes.iter().cloned());
+    let declared = !deletes.is_empty();
+    queue.extend(deletes);
     // Largest first, so that no worker is left with a long split at the end.
     queue.sort_by_key(|task| std::cmp::Reverse(task.estimate));
 
@@ -274,7 +283,14 @@ pub fn export<S: Sink>(
                 failure.map_or(Ok(done), Err)
             };
             let checks = async {
-                let checked = proofs.run(&snapshot).await;
+                let checked = async {
+                    proofs.run(&snapshot).await?;
+                    match &mut ledgers {
+                        Some(ledgers) => ledgers.read(&snapshot, options.chunk_bytes).await,
+                        None => Ok(()),
+                    }
+                };
+                let checked = checked.await;
                 if checked.is_err() {
                     stop.cancel();
                 }
@@ -305,21 +321,41 @@ pub fn export<S: Sink>(
             }
         }
     }
+    let at = snapshot.transaction_time().div_euclid(1_000) * 1_000;
+    let (mut known, mut ledger) = (declared, None);
+    if let Some(ledgers) = ledgers {
+        let mut deletions = Deletions::new(&shared);
+        let merged =
+            ledgers.merge(&prepared.pack.project.name, at, request.since, &stop, |kind, id| deletions.add(kind, id))?;
+        whole.extend(deletions.end()?);
+        for told in &merged.told {
+            match told.unknown_before {
+                Some(before) => notices.push(deletions_unknown(told.mapping, Some(before))),
+                None if request.since.is_some() => {
+                    known = true;
+                    if let Some(tally) = tallies.get_mut(told.part) {
+                        tally.deleted = Some(told.deleted);
+                    }
+                }
+                None => {}
+            }
+        }
+        ledger = Some(merged);
+    }
+    if known {
+        notices.extend(undeclared.into_iter().map(|mapping| deletions_unknown(mapping, None)));
+    }
     let mut finish =
         Finish { sink, options, output: Vec::new(), deleted: Vec::new(), outcome: Vec::new(), files: Vec::new() };
     finish.commit(whole)?;
     finish.outcomes(&parts, &tallies, std::mem::take(&mut notices))?;
     let transaction_time = instant(snapshot.transaction_time());
-    let computed = request.since.is_some()
-        && prepared.compiled.iter().any(|compiled| {
-            prepared.pack.mappings.iter().any(|m| m.name == compiled.mapping && m.header.deleted.is_some())
-        });
     let manifest = Manifest {
         transaction_time: transaction_time.clone(),
         request: options.request_url.clone(),
         requires_access_token: false,
         output: finish.output,
-        deleted: computed.then_some(finish.deleted),
+        deleted: known.then_some(finish.deleted),
         outcome: finish.outcome,
         extension: ManifestExtension {
             software: concat!("smelt ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -365,6 +401,10 @@ pub fn export<S: Sink>(
         file.commit()?;
         Ok(())
     };
+    // Before the manifest: a consumer must not hold what no ledger knows.
+    if let Some(ledger) = ledger {
+        ledger.install()?;
+    }
     write("report.json", report.to_json().map_err(ExportError::Manifest)?)?;
     // Last: where it is, the export is whole.
     write("manifest.json", manifest.to_file_json().map_err(ExportError::Manifest)?)?;
@@ -384,6 +424,9 @@ pub(super) struct Planned<'a> {
     snapshot: Snapshot,
     pub(super) parts: Vec<Part<'a>>,
     deletes: Vec<Task>,
+    /// Whose deletions nobody knows.
+    undeclared: Vec<&'a Mapping>,
+    ledgers: Option<Ledgers<'a>>,
     pub(super) notices: Vec<OperationOutcome>,
     proofs: Proofs,
 }
@@ -451,7 +494,12 @@ pub(super) async fn plan<'a>(
     let who = who(&session, prepared, request).await?;
     let mut notices = options.notices.clone();
     let mut parts: Vec<Part<'a>> = Vec::new();
-    let mut deletes = Vec::new();
+    let (mut deletes, mut undeclared) = (Vec::new(), Vec::new());
+    // Keys do not say whose they were.
+    let mut ledgers = match &options.ledger {
+        Some(directory) if !who.is_restricted() => Some(Ledgers::open(directory)?),
+        _ => None,
+    };
     for (mapping, compiled) in wanted {
         let Some(rows) = catalog.rows.get(&mapping.name) else { continue };
         let skew = i64::try_from(mapping.header.skew).unwrap_or(i64::MAX).saturating_mul(1_000_000);
@@ -501,6 +549,14 @@ pub(super) async fn plan<'a>(
                     only: None,
                     deletes: true,
                 });
+            } else {
+                undeclared.push(mapping);
+            }
+        } else if mapping.header.deleted.is_none() {
+            match &mut ledgers {
+                Some(ledgers) => ledgers.keep(&session, prepared, mapping, parts.len()).await?,
+                None if request.since.is_some() => undeclared.push(mapping),
+                None => {}
             }
         }
         let (estimate, ranges) = splits(&session, compiled, &filter, options.workers).await?;
@@ -515,7 +571,17 @@ pub(super) async fn plan<'a>(
         options.check_references,
     )
     .await?;
-    Ok(Planned { snapshot, parts, deletes, notices, proofs })
+    Ok(Planned { snapshot, parts, deletes, undeclared, ledgers, notices, proofs })
+}
+
+/// Says that a mapping's deletions are not in `deleted`, or not those before a time.
+fn deletions_unknown(mapping: &Mapping, before: Option<i64>) -> OperationOutcome {
+    let of = format!("deletions of {} by mapping {}", mapping.resource_type, mapping.name);
+    let text = match before {
+        Some(time) => format!("{of} are known from {} on and were not listed: export it whole once", instant(time)),
+        None => format!("{of} are not known and were not listed"),
+    };
+    notice(IssueType::Informational, &text)
 }
 
 fn notice(code: IssueType, text: &str) -> OperationOutcome {

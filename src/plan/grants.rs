@@ -158,7 +158,11 @@ pub fn script(role: &str, relations: &[(String, String)]) -> String {
     let usage = schemas.into_iter().map(|schema| format!("grant usage on schema {} to {role};\n", quote_ident(schema)));
     let select =
         relations.iter().map(|(schema, name)| format!("grant select on {} to {role};\n", table(Some(schema), name)));
-    usage.chain(select).collect()
+    let stats = format!(
+        "\n-- So that transactionTime is exact while others write; it also shows the role what other sessions run:\n\
+         -- grant pg_read_all_stats to {role};\n"
+    );
+    usage.chain(select).chain([stats]).collect()
 }
 
 #[cfg(test)]
@@ -191,6 +195,8 @@ mod tests {
         let relations = [("ehr".to_owned(), "a\"b".to_owned()), ("ehr".to_owned(), "visits".to_owned())];
         let want = "grant usage on schema \"ehr\" to \"r\";\ngrant select on \"ehr\".\"a\"\"b\" to \"r\";\n\
                     grant select on \"ehr\".\"visits\" to \"r\";\n";
-        assert_eq!(script("r", &relations), want);
+        let script = script("r", &relations);
+        assert!(script.starts_with(want), "{script}");
+        assert!(script.ends_with("-- grant pg_read_all_stats to \"r\";\n"), "{script}");
     }
 }

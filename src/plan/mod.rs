@@ -9,6 +9,7 @@ mod emit;
 pub mod filter;
 pub mod grants;
 mod leaves;
+pub mod ledger;
 pub mod lock;
 mod lower;
 pub mod members;

@@ -20,6 +20,7 @@ use smelt::{
     sink::LocalSink,
     source::{Source, SourceOptions},
 };
+use tempfile::TempDir;
 use tokio_postgres::{Client, NoTls};
 use tokio_util::sync::CancellationToken;
 
@@ -60,7 +61,7 @@ create trigger stamp before insert or update on head for each row execute functi
 create table tail (id int primary key, w int, at timestamptz);
 create trigger stamp before insert or update on tail for each row execute function stamp();
 
--- Nobody stamps it; the server knows when a transaction committed.
+-- Nobody stamps or buries it; the server knows when a transaction committed.
 create table plain (id int primary key, v int);
 ";
 
@@ -116,7 +117,7 @@ async fn write(dsn: &str, number: u64, stop: &AtomicBool, committed: &AtomicU64)
             let id = random.below(60) * 8 + number;
             // An application's clock, behind by up to the skew.
             let clock = format!("clock_timestamp() - interval '{} ms'", random.below(SKEW));
-            let statement = match random.below(12) {
+            let statement = match random.below(14) {
                 0 | 1 => format!("insert into trig values ({id}, {v}) on conflict (id) do update set v = {v}"),
                 2 => format!("delete from trig where id = {id}"),
                 3 | 4 => {
@@ -126,7 +127,9 @@ async fn write(dsn: &str, number: u64, stop: &AtomicBool, committed: &AtomicU64)
                 6 => format!("insert into head values ({id}, {v}) on conflict (id) do update set v = {v}"),
                 7 | 8 => format!("insert into tail values ({id}, {v}) on conflict (id) do update set w = {v}"),
                 9 => format!("insert into plain values ({id}, {v}) on conflict (id) do update set v = {v}"),
-                10 => format!(
+                10 => format!("delete from plain where id = {id}"),
+                11 => format!("with gone as (delete from tail where id = {id}) delete from head where id = {id}"),
+                12 => format!(
                     "insert into app values ({id}, {v}, {clock}) on conflict (id) do update set v = {v}, dead = false, \
                      at = excluded.at"
                 ),
@@ -150,6 +153,7 @@ async fn write(dsn: &str, number: u64, stop: &AtomicBool, committed: &AtomicU64)
 struct Consumer<'a> {
     source: &'a Source,
     prepared: &'a Prepared,
+    ledger: TempDir,
     held: Held,
     since: Option<String>,
 }
@@ -162,7 +166,12 @@ impl Consumer<'_> {
         let request = ExportRequest::new(&asked, &TYPES).expect("a good request");
         let out = tempfile::tempdir().expect("a directory");
         let sink = LocalSink::open(out.path()).expect("a sink");
-        let options = ExportOptions { workers: 1, snapshot_wait: wait, ..ExportOptions::default() };
+        let options = ExportOptions {
+            workers: 1,
+            snapshot_wait: wait,
+            ledger: Some(self.ledger.path().to_owned()),
+            ..ExportOptions::default()
+        };
         let (counting, cancel) = (Arc::new(Counting::default()), CancellationToken::new());
         let done = export(&runtime, self.source, self.prepared, &request, &options, &sink, &counting, &cancel);
         let manifest = done.expect("exported").manifest;
@@ -206,6 +215,7 @@ fn lost(held: &Held, truth: &Held) -> Vec<String> {
     ids.into_iter().filter(|id| held.get(*id) != truth.get(*id)).cloned().collect()
 }
 
+#[expect(clippy::print_stderr, reason = "a long test says what it did")]
 fn rounds(count: u32) {
     let cluster = Cluster::start_with("track_commit_timestamp = on");
     let dsn = cluster.dsn("postgres");
@@ -236,8 +246,14 @@ fn rounds(count: u32) {
         (source, prepared)
     });
 
-    let mut consumer = Consumer { source: &source, prepared: &prepared, held: Held::new(), since: None };
-    let mut control = Consumer { source: &source, prepared: &prepared, held: Held::new(), since: None };
+    let consumer = || Consumer {
+        source: &source,
+        prepared: &prepared,
+        ledger: tempfile::tempdir().expect("a directory"),
+        held: Held::new(),
+        since: None,
+    };
+    let (mut consumer, mut control) = (consumer(), consumer());
     let mut control_lost = 0;
     let committed = Arc::new(AtomicU64::new(0));
     for round in 0..count {
@@ -272,7 +288,7 @@ fn rounds(count: u32) {
         }
     }
     let committed = committed.load(Ordering::Relaxed);
-    println!("{count} rounds, {} exports, {committed} transactions, {} resources", count * 3, consumer.held.len());
+    eprintln!("{count} rounds, {} exports, {committed} transactions, {} resources", count * 3, consumer.held.len());
     assert!(committed > u64::from(count) * 4, "{committed} transactions are too few to show anything");
     assert!(control_lost > 0, "with the clock for `_since` nothing was lost: the test shows nothing");
 }

@@ -5,6 +5,7 @@ mod hostile;
 mod increments;
 mod jobs;
 mod kill;
+mod ledger;
 mod memory;
 mod patients;
 mod rows;

@@ -1,5 +1,6 @@
 use super::super::render;
 use super::super::source::Sources;
+use super::super::tree::Deleted;
 use super::super::yaml;
 use super::*;
 
