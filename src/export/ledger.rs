@@ -68,6 +68,12 @@ pub enum LedgerError {
 }
 
 impl LedgerError {
+    /// True when a disk or a quota is full.
+    pub fn no_space(&self) -> bool {
+        let (Self::Io { source, .. } | Self::Sort(source)) = self else { return false };
+        matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    }
+
     /// What the operator can do about it.
     pub fn help(&self) -> Option<&'static str> {
         match self {

@@ -54,6 +54,8 @@ fn updated_within(filter: &mut Filter, mapping: &Mapping, rows: &RowSource, chan
     };
     // A condition on several tables uses no index; one on each does.
     let (after, value) = lower(&first.kind, zone);
+    // Only here: the mapping's own SQL may have braces.
+    let value = value.replace("{}", &format!("${}", filter.params.len() + 1));
     let absent = |stamp: &Stamp<'_>| format!("{} is null", stamp.sql("r"));
     let mut any: Vec<String> = stamps.iter().map(|stamp| format!("{} {after} {value}", stamp.sql("r"))).collect();
     if changed.undated_commits || stamps.iter().all(|stamp| !stamp.commit) {
@@ -65,8 +67,8 @@ fn updated_within(filter: &mut Filter, mapping: &Mapping, rows: &RowSource, chan
     };
     let from = from_item(&mapping.header.rows, "r");
     let selects: Vec<String> = any.iter().map(|one| format!("select {} from {from} where {one}", key("r"))).collect();
-    let condition = format!("({}) in ({})", key("q"), selects.join(" union all "));
-    filter.push(&condition, Param::Text(since.clone()));
+    filter.conditions.push(format!("({}) in ({})", key("q"), selects.join(" union all ")));
+    filter.params.push(Param::Text(since.clone()));
     before(filter, &stamps, changed, zone);
 }
 

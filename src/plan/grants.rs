@@ -7,6 +7,7 @@ use super::bind::{row_sources, table};
 use super::catalog::Catalog;
 use super::patients::{Compartment, compartment};
 use super::select::{Param, Statement, quote_ident};
+use super::updated::stamps;
 use crate::mapping::tree::{Pack, RowsKind};
 
 /// A statement's names that may be relations, each quoted, as PostgreSQL would look it up.
@@ -104,8 +105,9 @@ pub fn looked_up(pack: &Pack, catalog: &Catalog) -> Vec<Looked> {
         }
     };
     for mapping in &pack.mappings {
-        for updated in &mapping.header.updated {
-            add(&mapping.name, &updated.text, "--since");
+        let stamps = catalog.rows.get(&mapping.name).map(|rows| stamps(mapping, rows)).unwrap_or_default();
+        for stamp in stamps.iter().filter(|stamp| !stamp.commit) {
+            add(&mapping.name, &stamp.name.text, "--since");
         }
         if let Compartment::Column { column: (column, _), .. } = compartment(pack, mapping, catalog) {
             add(&mapping.name, &column, "--patient");

@@ -8,6 +8,7 @@ mod kill;
 mod ledger;
 mod memory;
 mod patients;
+mod preflight;
 mod rows;
 mod secrets;
 mod session;

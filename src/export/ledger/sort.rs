@@ -6,8 +6,17 @@ use std::collections::BinaryHeap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Cursor, Seek as _};
 
-/// Bytes of ids that are sorted at a time.
+/// Bytes of ids and their places that are sorted at a time.
 const BUFFER: usize = 8 << 20;
+
+/// Bytes of a place.
+const SPAN: usize = size_of::<(u32, u32)>();
+
+/// Bytes that may stay in memory once all are known.
+const SMALL: usize = 64 << 10;
+
+/// Files that may stay open then.
+const WAITING_RUNS: usize = 8;
 
 /// Most files that are open at a time; so many are made into one.
 const MOST_RUNS: usize = 64;
@@ -35,24 +44,36 @@ impl Sorter {
 
     /// Adds an id, which has no line break.
     pub(super) fn add(&mut self, id: &[u8]) -> io::Result<()> {
-        if !self.spans.is_empty() && self.bytes.len() + id.len() > self.buffer {
-            let mut run = BufWriter::new(tempfile::tempfile()?);
-            self.in_order().try_for_each(|id| line(&mut run, id))?;
-            self.runs.push(rewound(run)?);
+        if !self.spans.is_empty() && self.bytes.len() + self.spans.len() * SPAN + id.len() > self.buffer {
+            self.spill()?;
             if self.runs.len() >= MOST_RUNS {
-                let mut all = Sorted::new(std::mem::take(&mut self.runs), Vec::new())?;
-                let mut run = BufWriter::new(tempfile::tempfile()?);
-                while let Some(id) = all.next()? {
-                    line(&mut run, &id)?;
-                }
-                self.runs.push(rewound(run)?);
+                self.join()?;
             }
-            self.bytes.clear();
-            self.spans.clear();
         }
         let start = self.bytes.len() as u32;
         self.bytes.extend_from_slice(id);
         self.spans.push((start, self.bytes.len() as u32));
+        Ok(())
+    }
+
+    /// Moves what is in memory to a file.
+    fn spill(&mut self) -> io::Result<()> {
+        let mut run = BufWriter::new(tempfile::tempfile()?);
+        self.in_order().try_for_each(|id| line(&mut run, id))?;
+        self.runs.push(rewound(run)?);
+        self.bytes.clear();
+        self.spans.clear();
+        Ok(())
+    }
+
+    /// Makes one file of all.
+    fn join(&mut self) -> io::Result<()> {
+        let mut all = Sorted::new(std::mem::take(&mut self.runs), Vec::new())?;
+        let mut run = BufWriter::new(tempfile::tempfile()?);
+        while let Some(id) = all.next()? {
+            line(&mut run, &id)?;
+        }
+        self.runs.push(rewound(run)?);
         Ok(())
     }
 
@@ -65,6 +86,13 @@ impl Sorter {
 
     /// All of them in order, each once.
     pub(super) fn sorted(mut self) -> io::Result<Sorted> {
+        // Those of many mappings wait side by side, without memory and with few files.
+        if self.bytes.len() > SMALL {
+            self.spill()?;
+        }
+        if self.runs.len() > WAITING_RUNS {
+            self.join()?;
+        }
         let mut last = Vec::with_capacity(self.bytes.len() + self.spans.len());
         self.in_order().try_for_each(|id| line(&mut last, id))?;
         Sorted::new(self.runs, last)

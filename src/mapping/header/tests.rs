@@ -150,6 +150,21 @@ fn mistakes_in_the_rest() {
 }
 
 #[test]
+fn skew_is_a_time_of_stamps() {
+    let header = good("table: t\nkey: id\nupdated: [a, b]\nskew: 5 min\nresource: {}");
+    assert_eq!((texts(&header.updated), header.skew), (vec!["a", "b"], 300));
+    for (text, want) in [
+        ("table: t\nkey: id\nskew: 5s", "M108"),
+        ("table: t\nkey: id\nupdated: a\nskew: 5", "M105"),
+        ("table: t\nkey: id\nupdated: a\nskew: 25h", "M105"),
+        ("table: t\nkey: id\nupdated: [a, a]", "M102"),
+    ] {
+        let report = reports(&[text]);
+        assert!(report.contains(want), "{text}: {report}");
+    }
+}
+
+#[test]
 fn mistakes_in_lists() {
     insta::assert_snapshot!(reports(&[
         "table: t\nkey: [a, b]\nlists:\n  x y: {parent: a, order: n}\n  z: {table: z}",
