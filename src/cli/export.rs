@@ -28,7 +28,6 @@ pub(super) fn run(args: &ExportArgs, settings: &Settings, bars: &MultiProgress) 
         ..Default::default()
     };
     options.check_references = args.check_references;
-    options.ledger.clone_from(&args.ledger_dir);
     if let Some(workers) = settings.workers {
         options.workers = workers.get() as usize;
     }
@@ -45,6 +44,7 @@ pub(super) fn run(args: &ExportArgs, settings: &Settings, bars: &MultiProgress) 
         let text = engine.runtime.block_on(dry_run(&engine.source, &engine.prepared, &request, &options))?;
         return super::print(&text);
     }
+    options.ledger.clone_from(&args.ledger_dir);
     let preflight = engine.runtime.block_on(preflight(&engine.source, &engine.prepared))?;
     // Nobody can be told that standard error is closed.
     let _ = writeln!(io::stderr(), "{preflight}");

@@ -88,6 +88,8 @@ impl LedgerError {
 /// The ledgers that one export keeps.
 pub(super) struct Ledgers<'a> {
     directory: PathBuf,
+    /// Which one the export reads.
+    database: String,
     kept: Vec<Kept<'a>>,
 }
 
@@ -113,25 +115,24 @@ pub(super) struct Told<'a> {
 
 impl<'a> Ledgers<'a> {
     /// Nothing is kept so far; `directory` is made.
-    pub(super) fn open(directory: &Path) -> Result<Self, ExportError> {
+    pub(super) async fn open(directory: &Path, session: &Session) -> Result<Self, ExportError> {
         let mut builder = std::fs::DirBuilder::new();
         builder.recursive(true).mode(0o700).create(directory).map_err(|source| failed("create", directory, source))?;
-        Ok(Self { directory: directory.to_owned(), kept: Vec::new() })
+        let database = session.query_text(&which_database()).await?.into_iter().flatten().flatten().next();
+        let database = database.unwrap_or_default();
+        Ok(Self { directory: directory.to_owned(), database, kept: Vec::new() })
     }
 
     /// Keeps the ids of `mapping`.
-    pub(super) async fn keep(
+    pub(super) fn keep(
         &mut self,
-        session: &Session,
         prepared: &'a Prepared,
         mapping: &'a Mapping,
         part: usize,
     ) -> Result<(), ExportError> {
         let compiled = ids(&prepared.pack, mapping, &prepared.sources, &prepared.catalog)
             .ok_or_else(|| LedgerError::Ids(mapping.name.clone()))?;
-        let database = session.query_text(&which_database()).await?;
-        let database = database.into_iter().flatten().flatten().next().unwrap_or_default();
-        let identity = identity(&prepared.pack, mapping, &prepared.sources, &database);
+        let identity = identity(&prepared.pack, mapping, &prepared.sources, &self.database);
         self.kept.push(Kept { mapping, part, compiled: Arc::new(compiled), identity, ids: None });
         Ok(())
     }

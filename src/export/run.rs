@@ -497,7 +497,7 @@ pub(super) async fn plan<'a>(
     let (mut deletes, mut undeclared) = (Vec::new(), Vec::new());
     // Keys do not say whose they were.
     let mut ledgers = match &options.ledger {
-        Some(directory) if !who.is_restricted() => Some(Ledgers::open(directory)?),
+        Some(directory) if !who.is_restricted() => Some(Ledgers::open(directory, &session).await?),
         _ => None,
     };
     for (mapping, compiled) in wanted {
@@ -554,7 +554,7 @@ pub(super) async fn plan<'a>(
             }
         } else if mapping.header.deleted.is_none() {
             match &mut ledgers {
-                Some(ledgers) => ledgers.keep(&session, prepared, mapping, parts.len()).await?,
+                Some(ledgers) => ledgers.keep(prepared, mapping, parts.len())?,
                 None if request.since.is_some() => undeclared.push(mapping),
                 None => {}
             }

@@ -9,7 +9,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use smelt::{
@@ -156,6 +156,9 @@ struct Consumer<'a> {
     ledger: TempDir,
     held: Held,
     since: Option<String>,
+    exports: u32,
+    /// Time in them.
+    spent: Duration,
 }
 
 impl Consumer<'_> {
@@ -172,9 +175,12 @@ impl Consumer<'_> {
             ledger: Some(self.ledger.path().to_owned()),
             ..ExportOptions::default()
         };
+        let began = Instant::now();
         let (counting, cancel) = (Arc::new(Counting::default()), CancellationToken::new());
         let done = export(&runtime, self.source, self.prepared, &request, &options, &sink, &counting, &cancel);
         let manifest = done.expect("exported").manifest;
+        self.spent += began.elapsed();
+        self.exports += 1;
         let lines = |url: &str| {
             let text = std::fs::read_to_string(out.path().join(url)).expect("a file");
             let lines: Vec<serde_json::Value> =
@@ -252,8 +258,11 @@ fn rounds(count: u32) {
         ledger: tempfile::tempdir().expect("a directory"),
         held: Held::new(),
         since: None,
+        exports: 0,
+        spent: Duration::ZERO,
     };
     let (mut consumer, mut control) = (consumer(), consumer());
+    let began = Instant::now();
     let mut control_lost = 0;
     let committed = Arc::new(AtomicU64::new(0));
     for round in 0..count {
@@ -265,7 +274,7 @@ fn rounds(count: u32) {
                 std::thread::spawn(move || runtime().block_on(write(&dsn, number, &stop, &committed)))
             })
             .collect();
-        for export in 0..2 {
+        for export in 0..=round % 2 {
             // The control proves that the writers can be missed; a few rounds of it are enough.
             if control_lost == 0 {
                 let now = looking.block_on(clock(&admin));
@@ -288,7 +297,13 @@ fn rounds(count: u32) {
         }
     }
     let committed = committed.load(Ordering::Relaxed);
-    eprintln!("{count} rounds, {} exports, {committed} transactions, {} resources", count * 3, consumer.held.len());
+    eprintln!(
+        "{count} rounds, {} exports in {:.1} of {:.1} s, {committed} transactions, {} resources",
+        consumer.exports,
+        consumer.spent.as_secs_f64(),
+        began.elapsed().as_secs_f64(),
+        consumer.held.len()
+    );
     assert!(committed > u64::from(count) * 4, "{committed} transactions are too few to show anything");
     assert!(control_lost > 0, "with the clock for `_since` nothing was lost: the test shows nothing");
 }

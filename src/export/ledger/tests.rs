@@ -127,6 +127,17 @@ fn zstd_of(text: &str) -> Vec<u8> {
 }
 
 #[test]
+fn one_export_merges_at_a_time() {
+    let home = tempfile::tempdir().unwrap();
+    let (free, stopped) = (CancellationToken::new(), CancellationToken::new());
+    stopped.cancel();
+    let held = lock(home.path(), &free).unwrap();
+    assert!(matches!(lock(home.path(), &stopped), Err(ExportError::Cancelled)), "it waits, until it is stopped");
+    drop(held);
+    assert!(lock(home.path(), &stopped).is_ok());
+}
+
+#[test]
 fn names_are_plain() {
     assert_eq!(file_name("mercy", "adt/visit"), "mercy.adt~visit.ids.zst");
 }
