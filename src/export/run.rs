@@ -412,6 +412,9 @@ pub fn export<S: Sink>(
     Ok(Exported { manifest, report })
 }
 
+/// The first instant that FHIR can write: 0001-01-01T00:00:00Z.
+const EARLIEST: i64 = -62_135_596_800_000_000;
+
 fn text_of(micros: i64) -> String {
     FhirInstant::from_unix_micros(micros).map(FhirInstant::to_micros).unwrap_or_default()
 }
@@ -504,7 +507,7 @@ pub(super) async fn plan<'a>(
         let Some(rows) = catalog.rows.get(&mapping.name) else { continue };
         let skew = i64::try_from(mapping.header.skew).unwrap_or(i64::MAX).saturating_mul(1_000_000);
         let changed = Changed {
-            since: request.since.map(|since| text_of(since.saturating_sub(skew))),
+            since: request.since.map(|since| text_of(since.saturating_sub(skew).max(EARLIEST))),
             until: request.until.map(text_of),
             undated_commits,
         };
