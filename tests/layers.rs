@@ -77,7 +77,7 @@ const RULES: &[Rule] = &[
     Rule {
         module: "export",
         imports: &["fhir", "bulk", "mapping", "plan", "row", "source", "encode", "sink"],
-        crates: &["tempfile", "tokio", "tokio_util", "tracing"],
+        crates: &["tempfile", "tokio", "tokio_util", "tracing", "zstd@store.rs"],
         io: true,
     },
     Rule {

@@ -11,7 +11,7 @@ use crate::config::table::{Kind, all};
 
 mod server;
 
-pub use server::ServerFlags;
+pub use server::{ReadyArgs, ServeArgs, ServerFlags};
 
 /// Rows of a relational EHR store become FHIR R4 NDJSON.
 ///
@@ -111,6 +111,9 @@ pub struct ExportArgs {
     /// Parallel sessions
     #[arg(long, value_name = "N")]
     pub workers: Option<String>,
+    /// Margin of the watermark
+    #[arg(long, value_name = "TIME")]
+    pub overlap: Option<String>,
     /// Size of a file
     #[arg(long, value_name = "SIZE")]
     pub file_size: Option<String>,
@@ -120,51 +123,15 @@ pub struct ExportArgs {
     /// Store files compressed by Zstandard
     #[arg(long)]
     pub zstd: bool,
+    /// Keep the ids of mappings without `deleted` in this directory, and with --since tell which of them are gone
+    #[arg(id = "ledger_dir", long = "ledger", value_name = "DIR")]
+    pub ledger_dir: Option<PathBuf>,
     /// Count the references that point to a resource that is not there; one question to the database per reference
     #[arg(long)]
     pub check_references: bool,
     /// Print the statements, ranges and expected rows of the export, and read nothing
     #[arg(long)]
     pub dry_run: bool,
-}
-
-/// Serve exports over HTTP: FHIR Bulk Data with SMART Backend Services.
-///
-/// Once it answers, one line on standard output says so: `smelt is ready at URL, listening on ADDRESS`. SIGTERM lets running exports end
-/// (up to --drain-timeout) and exits with 0; SIGHUP reads certificates and clients again. Jobs survive a restart.
-#[derive(Debug, Args)]
-pub struct ServeArgs {
-    /// Which database.
-    #[command(flatten)]
-    pub database: DatabaseArgs,
-    /// Which pack.
-    #[command(flatten)]
-    pub pack: PackArgs,
-    /// Parallel sessions
-    #[arg(long, value_name = "N")]
-    pub workers: Option<String>,
-    /// Size of a file
-    #[arg(long, value_name = "SIZE")]
-    pub file_size: Option<String>,
-    /// Store files compressed by gzip
-    #[arg(long, conflicts_with = "zstd")]
-    pub gzip: bool,
-    /// Store files compressed by Zstandard
-    #[arg(long)]
-    pub zstd: bool,
-    /// The settings of the server.
-    #[command(flatten)]
-    pub server: ServerFlags,
-}
-
-/// Ask a running server whether it is ready; 0 if it is. For health checks of containers.
-///
-/// It asks at --metrics-listen where there is one, else at --listen, with the settings that the server has.
-#[derive(Debug, Args)]
-pub struct ReadyArgs {
-    /// The settings of the server.
-    #[command(flatten)]
-    pub server: ServerFlags,
 }
 
 /// Look at the settings.
@@ -340,6 +307,7 @@ impl ExportArgs {
         let mut flags = self.database.flags();
         flags.extend(self.pack.flags());
         flags.extend(given([("out", &self.out), ("workers", &self.workers), ("file-size", &self.file_size)]));
+        flags.extend(given([("overlap", &self.overlap)]));
         flags.extend(codec(self.gzip, self.zstd));
         flags
     }
@@ -352,18 +320,6 @@ impl ExportArgs {
             until: self.until.clone(),
             patients: self.patients.clone(),
         }
-    }
-}
-
-impl ServeArgs {
-    /// The settings among them.
-    pub fn flags(&self) -> Flags {
-        let mut flags = self.database.flags();
-        flags.extend(self.pack.flags());
-        flags.extend(given([("workers", &self.workers), ("file-size", &self.file_size)]));
-        flags.extend(codec(self.gzip, self.zstd));
-        flags.extend(self.server.0.clone());
-        flags
     }
 }
 

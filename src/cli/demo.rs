@@ -86,8 +86,15 @@ fn demo(
         ..ExportOptions::default()
     };
     options.workers = settings.workers.map_or(options.workers.min(MOST_WORKERS), |workers| workers.get() as usize);
-    let engine =
-        open_pack(runtime, database.target.clone(), pack, sources, options.workers, options.sessions_per_worker)?;
+    let engine = open_pack(
+        runtime,
+        database.target.clone(),
+        pack,
+        sources,
+        options.workers,
+        options.sessions_per_worker,
+        Duration::ZERO,
+    )?;
     let mapped: Vec<&str> = engine.prepared.pack.mappings.iter().map(|m| m.resource_type.as_str()).collect();
     let request = ExportRequest::new(&Parameters::default(), &mapped)?;
     options.request_url = request.kick_off_url("https://localhost");

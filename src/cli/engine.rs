@@ -86,11 +86,17 @@ pub(super) fn target(database: Option<&str>) -> Result<Target, Failure> {
 }
 
 /// Connects for reading.
-pub(super) async fn connect(target: Target, project: &Project, max_connections: usize) -> Result<Source, Failure> {
+pub(super) async fn connect(
+    target: Target,
+    project: &Project,
+    max_connections: usize,
+    overlap: Duration,
+) -> Result<Source, Failure> {
     let options = SourceOptions {
         search_path: project.schema.clone(),
         max_connections: max_connections.max(4),
         connection_wait: Duration::from_mins(1),
+        overlap,
         ..SourceOptions::default()
     };
     Ok(Source::connect(target, options).await?)
@@ -102,9 +108,10 @@ pub(super) async fn connect_many(
     pack: &Pack,
     options: &ExportOptions,
     exports: usize,
+    overlap: Duration,
 ) -> Result<Source, Failure> {
     let each = connections(pack, options.workers, options.sessions_per_worker);
-    connect(target, &pack.project, each.saturating_mul(exports).saturating_add(EXTRA_CONNECTIONS)).await
+    connect(target, &pack.project, each.saturating_mul(exports).saturating_add(EXTRA_CONNECTIONS), overlap).await
 }
 
 /// A pack prepared against a live database.
@@ -119,7 +126,7 @@ pub(super) fn open(settings: &Settings, workers: usize, sessions: usize) -> Resu
     let (pack, sources) = sound(checked(settings)?)?;
     let runtime = runtime()?;
     let target = target(settings.database.as_ref().map(DatabaseUrl::expose))?;
-    open_pack(runtime, target, pack, sources, workers, sessions)
+    open_pack(runtime, target, pack, sources, workers, sessions, settings.overlap)
 }
 
 /// Connects and compiles a checked pack.
@@ -130,10 +137,11 @@ pub(super) fn open_pack(
     sources: Sources,
     workers: usize,
     sessions: usize,
+    overlap: Duration,
 ) -> Result<Engine, Failure> {
     let max = connections(&pack, workers, sessions);
     let (source, prepared) = runtime.block_on(async {
-        let source = connect(target, &pack.project, max).await?;
+        let source = connect(target, &pack.project, max, overlap).await?;
         let session: Session = source.session().await?;
         let (prepared, diagnostics) = prepare(&session, pack, sources).await?;
         match prepared {
@@ -207,6 +215,7 @@ impl From<ExportError> for Failure {
         match error {
             ExportError::Source(error) => error.into(),
             ExportError::Sink(error) => error.into(),
+            ExportError::Ledger(error) => Self::new(Exit::Failed, &error, error.help().map(str::to_owned)),
             ExportError::Cancelled => Self::new(Exit::Interrupted, &error, None),
             ExportError::UnknownPatients(_) => {
                 let help = "An export for patients that do not exist would look like empty records; check the ids.";

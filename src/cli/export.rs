@@ -18,7 +18,7 @@ use super::table;
 use crate::bulk::kickoff::{add_filter, filter_parameter};
 use crate::bulk::{ExportRequest, Known};
 use crate::config::Settings;
-use crate::export::{Counting, ExportOptions, Exported, dry_run, export};
+use crate::export::{Counting, ExportOptions, Exported, dry_run, export, preflight};
 use crate::plan::search::searchable;
 use crate::sink::LocalSink;
 
@@ -49,6 +49,10 @@ pub(super) fn run(args: &ExportArgs, settings: &Settings, bars: &MultiProgress) 
         let text = engine.runtime.block_on(dry_run(&engine.source, &engine.prepared, &request, &options))?;
         return super::print(&text);
     }
+    options.ledger.clone_from(&args.ledger_dir);
+    let preflight = engine.runtime.block_on(preflight(&engine.source, &engine.prepared))?;
+    // Nobody can be told that standard error is closed.
+    let _ = writeln!(io::stderr(), "{preflight}");
     let cancel = interruption()?;
     let began = Instant::now();
     // Without a directory the command ended above.

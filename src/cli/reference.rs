@@ -73,11 +73,17 @@ pub fn diagnostic_title(code: &str) -> Option<String> {
 }
 
 /// Keys of a mapping's header, in the order of the reference: key, value, meaning, default.
-const HEADER: [[&str; 4]; 13] = [
+const HEADER: [[&str; 4]; 14] = [
     ["sql", "file in `sql/`, or a statement after `|`", "where rows come from", "this or `table`"],
     ["table", "table or view", "where rows come from", "this or `sql`"],
     ["key", "column or list", "identifies a row; ids, lists, splits and tombstones rest on it", "required"],
-    ["updated", "column", "the last change: `--since`, `--until` and `meta.lastUpdated`", "none: exported whole"],
+    [
+        "updated",
+        "column or list",
+        "the last change: `--since`, `--until` and `meta.lastUpdated`",
+        "none: exported whole",
+    ],
+    ["skew", "time", "how far stamps may lie before their transaction's start", "`0s`"],
     ["deleted", "column, or `{table, key, at}`", "which rows are gone", "none"],
     ["lists", "name → `{table, parent, order, key, lists}`", "1:N rows for `$each`", "none"],
     ["patient", "column or `none`", "the column that holds the patient's key", "[derived](derived.md)"],

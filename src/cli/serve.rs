@@ -14,12 +14,13 @@ use crate::bulk::capability::TypeFeatures;
 use crate::config::Settings;
 use crate::config::server::AuthMode;
 use crate::config::settings::DatabaseUrl;
-use crate::export::{ExportOptions, Prepared, prepare};
+use crate::export::{ExportOptions, Prepared, preflight, prepare};
 use crate::fhir::search::search_params;
 use crate::http::{Audit, Catalogue, Certificate, Parts, Running, Service, bind};
 use crate::job::{Jobs, JobsConfig, LiveEngine, RedbStore, open_state};
 use crate::plan::search::searchable;
 use crate::sink::Codec;
+use crate::source::Watermark;
 
 /// How often files that may change are looked at.
 const LOOK: Duration = Duration::from_secs(5);
@@ -76,6 +77,7 @@ pub(super) fn run(settings: &Settings) -> Result<Exit, Failure> {
         listener: Some(audit.listener(Arc::new(crate::clock::SystemClock))),
         ..JobsConfig::new(state.join("jobs"))
     };
+    options.ledger = server.ledger.then(|| state.join("ledger"));
     let live = LiveEngine::new(source, Arc::clone(&prepared), options);
     let jobs =
         Jobs::start(config, Arc::new(RedbStore::new(database)), Arc::new(live), Arc::new(crate::clock::SystemClock))
@@ -108,12 +110,17 @@ fn open(settings: &Settings, options: &ExportOptions) -> Result<(crate::source::
     let exports = settings.server.max_running_jobs.get() as usize;
     let runtime = runtime()?;
     runtime.block_on(async {
-        let source = connect_many(target, &pack, options, exports).await?;
+        let source = connect_many(target, &pack, options, exports, settings.overlap).await?;
         let session = source.session().await?;
         let (prepared, diagnostics) = prepare(&session, pack, sources).await?;
         match prepared {
             Ok(prepared) => {
                 engine::tell(&diagnostics, &prepared.sources);
+                let preflight = preflight(&source, &prepared).await?;
+                match preflight.watermark {
+                    Watermark::Exact => tracing::info!("{preflight}"),
+                    Watermark::Margin { .. } => tracing::warn!("{preflight}"),
+                }
                 for name in &prepared.skipped {
                     tracing::warn!(mapping = name, "its table does not exist; the mapping is optional and was skipped");
                 }

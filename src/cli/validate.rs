@@ -1,8 +1,9 @@
 //! `smelt validate`.
 
 use std::fs;
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
+use std::time::Duration;
 
 use super::args::{Format, ValidateArgs};
 use super::engine::{check_files, connect, locked, runtime, target};
@@ -10,7 +11,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use crate::config::settings::DatabaseUrl;
 use crate::config::{Settings, pack_directory, read_pack};
-use crate::export::{prepare, verify};
+use crate::export::{preflight, prepare, verify};
 use crate::mapping::check::Checked;
 use crate::mapping::diagnostic::Diagnostic;
 use crate::mapping::render;
@@ -29,7 +30,14 @@ pub(super) fn run(args: &ValidateArgs, settings: &Settings) -> Result<Exit, Fail
     if let (Some(pack), Some(database)) = (&pack, &settings.database) {
         against = "against the database";
         let directory = pack_directory(&settings.mappings)?;
-        sources = runtime()?.block_on(live(pack.clone(), sources, database, &directory, &mut diagnostics))?;
+        sources = runtime()?.block_on(live(
+            pack.clone(),
+            sources,
+            database,
+            settings.overlap,
+            &directory,
+            &mut diagnostics,
+        ))?;
     } else if let Some(pack) = &pack
         && let Some(lock) = locked(&files, &mut sources, &mut diagnostics)
     {
@@ -57,10 +65,11 @@ async fn live(
     pack: Pack,
     sources: Sources,
     database: &DatabaseUrl,
+    overlap: Duration,
     directory: &Path,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Result<Sources, Failure> {
-    let source = connect(target(Some(database.expose()))?, &pack.project, 4).await?;
+    let source = connect(target(Some(database.expose()))?, &pack.project, 4, overlap).await?;
     let session = source.session().await?;
     let (prepared, found) = prepare(&session, pack, sources).await?;
     diagnostics.extend(found);
@@ -69,6 +78,9 @@ async fn live(
         Err(sources) => return Ok(sources),
     };
     diagnostics.extend(verify(&session, &prepared).await?);
+    let preflight = preflight(&source, &prepared).await?;
+    // Nobody can be told that standard error is closed.
+    let _ = writeln!(io::stderr(), "{preflight}");
     let path = directory.join(lock::FILE_NAME);
     let text = lock::render(&prepared.pack, &prepared.catalog);
     if fs::read_to_string(&path).ok().as_ref() != Some(&text) {

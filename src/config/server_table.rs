@@ -32,6 +32,15 @@ pub const SERVER_SETTINGS: &[Setting] = &[
             audit log. One server uses it at a time.",
     },
     Setting {
+        name: "ledger",
+        kind: Kind::Switch,
+        default: Some("false"),
+        env: "SMELT_LEDGER",
+        flag: "--ledger",
+        meaning: "Keeps the ids of mappings without `deleted` in `ledger` below the state directory, so that exports \
+            with `_since` can tell which of them are gone. Each export of such a mapping then reads its keys once more.",
+    },
+    Setting {
         name: "auth",
         kind: Kind::Words(&["smart", "external", "none"]),
         default: Some("smart"),

@@ -8,6 +8,7 @@ use std::fs;
 use std::io;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::lookup::Lookup;
 use super::server::ServerSettings;
@@ -32,6 +33,8 @@ pub struct Settings {
     pub out: Option<PathBuf>,
     /// `workers`
     pub workers: Option<NonZeroU32>,
+    /// `overlap`
+    pub overlap: Duration,
     /// `file-size`, in bytes.
     pub file_size: u64,
     /// `compression`
@@ -187,6 +190,7 @@ impl Settings {
             mappings: look.path("mappings")?.unwrap_or_default(),
             out: look.path("out")?,
             workers: look.get("workers", |text| text.parse().ok())?,
+            overlap: look.time("overlap")?.unwrap_or_default(),
             file_size: look.get("file-size", value::size)?.unwrap_or(u64::MAX),
             codec: look.get("compression", value::codec)?,
             log_level: look.get("log-level", value::level)?.unwrap_or(tracing::Level::WARN),
@@ -241,6 +245,7 @@ mod tests {
         for (name, text) in [
             ("workers", "0"),
             ("workers", "many"),
+            ("overlap", "8d"),
             ("file-size", "5"),
             ("file-size", "1PB"),
             ("file-size", "99999999999GiB"),

@@ -120,6 +120,16 @@ pub const SETTINGS: &[Setting] = &[
         meaning: "Parallel sessions. Unless given, half of this machine's cores plus one.",
     },
     Setting {
+        name: "overlap",
+        kind: Kind::Time(0, 604_800),
+        default: Some("10min"),
+        env: "SMELT_OVERLAP",
+        flag: "--overlap",
+        meaning: "How far `transactionTime` is put back where the oldest open writer cannot be seen: other sessions \
+            are hidden from the role, the server is a replica, a prepared transaction is open, rows come by logical \
+            replication. It must be longer than any transaction that writes.",
+    },
+    Setting {
         name: "file-size",
         kind: Kind::Size,
         default: Some("256MiB"),

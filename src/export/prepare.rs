@@ -5,10 +5,12 @@ use std::sync::Arc;
 use crate::mapping::diagnostic::Diagnostic;
 use crate::mapping::source::{Sources, Span};
 use crate::mapping::tree::{Pack, Rows, RowsKind, SqlText};
-use crate::plan::bind::{describe_statement, row_sources};
+use crate::plan::bind::{describe_statement, row_sources, table};
 use crate::plan::catalog::{Catalog, RowSource};
 use crate::plan::compile::compile;
 use crate::plan::program::Compiled;
+use crate::plan::select::quote_ident;
+use crate::plan::updated::{commits, commits_are_dated};
 use crate::source::{Rejection, Session, SourceError};
 
 /// A pack that can run against the database it was prepared for.
@@ -77,12 +79,47 @@ pub async fn prepare(
     let (catalog, skipped, mut diagnostics) = learn(session, &pack, &sources).await?;
     let (compiled, found) = compile(&pack, &sources, &catalog);
     diagnostics.extend(found);
+    diagnostics.extend(undated_commits(session, &pack, &catalog).await?);
     let failed = diagnostics.iter().any(Diagnostic::is_error);
     if failed {
         return Ok((Err(sources), diagnostics));
     }
     let compiled = compiled.into_iter().map(Arc::new).collect();
     Ok((Ok(Prepared { pack, sources, catalog, compiled, skipped }), diagnostics))
+}
+
+/// What stands against the times of commits that mappings go by (M315).
+async fn undated_commits(session: &Session, pack: &Pack, catalog: &Catalog) -> Result<Vec<Diagnostic>, SourceError> {
+    let commits = commits(pack, catalog);
+    let mut found = Vec::new();
+    if commits.is_empty() {
+        return Ok(found);
+    }
+    let setting = session.query_text(&commits_are_dated()).await?;
+    let off = setting.first().and_then(|row| row.first()).is_none_or(|text| text.as_deref() != Some("on"));
+    for (mapping, name) in commits {
+        if off {
+            let message = "the server does not keep the times of commits";
+            let error = Diagnostic::error("M315", name.span, message).label("its time is that of a commit");
+            found.push(error.help(
+                "set `track_commit_timestamp = on` in postgresql.conf and restart the server, or name a column with \
+                 the time of the last change",
+            ));
+        } else if let RowsKind::Table { schema, name: of } = &mapping.header.rows.kind {
+            // A view has no such column.
+            let column = quote_ident(&name.text);
+            let asked = session.describe(&format!("select {column} from {}", table(schema.as_deref(), of))).await;
+            if let Err(SourceError::Rejected(rejection)) = asked {
+                let message = format!("PostgreSQL cannot tell who wrote these rows: {}", rejection.message);
+                let error = Diagnostic::error("M301", name.span, message).label(condition(&rejection.sqlstate));
+                found
+                    .push(error.help("write `sql:` that returns `xmin` of the changing table under a name of its own"));
+            } else {
+                asked?;
+            }
+        }
+    }
+    Ok(found)
 }
 
 fn refused(rows: &Rows, user: &str, rejection: &Rejection) -> Diagnostic {

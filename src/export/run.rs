@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,7 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use super::failures::Tally;
+use super::ledger::{Deletions, LedgerError, Ledgers};
 use super::prepare::Prepared;
 use super::progress::Counting;
 use super::proofs::{self, Proofs};
@@ -28,6 +30,7 @@ use crate::plan::push::push;
 use crate::plan::search::{self, SearchError};
 use crate::plan::select::{Filter, statement};
 use crate::plan::split::{Range, SplitFacts, ranges};
+use crate::plan::updated::{commits, commits_may_be_undated};
 use crate::sink::{Codec, Sink, SinkError, SinkFile, StoredFile};
 use crate::source::{Session, Snapshot, Source, SourceError};
 
@@ -52,6 +55,8 @@ pub struct ExportOptions {
     pub base_url: String,
     /// The kick-off URL the manifest repeats.
     pub request_url: String,
+    /// Where the ids of mappings without `deleted` are kept, so that deletions are found by comparing.
+    pub ledger: Option<PathBuf>,
     /// What is to be told beside what the export itself finds: parameters that were ignored (K-09).
     pub notices: Vec<OperationOutcome>,
 }
@@ -68,6 +73,7 @@ impl Default for ExportOptions {
             check_references: false,
             base_url: String::new(),
             request_url: String::new(),
+            ledger: None,
             notices: Vec::new(),
         }
     }
@@ -132,6 +138,9 @@ pub enum ExportError {
         /// Why.
         why: &'static str,
     },
+    /// The key ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
     /// Two resources of one type would have the same id.
     #[error("{0}")]
     Ids(String),
@@ -193,7 +202,7 @@ pub fn export<S: Sink>(
         }
     })?;
     let plan_seconds = began.elapsed().as_secs_f64();
-    let Planned { snapshot, parts, deletes, mut notices, mut proofs } = planned;
+    let Planned { snapshot, parts, deletes, undeclared, mut notices, mut proofs, mut ledgers } = planned;
 
     let mut estimates: Vec<(String, u64)> = Vec::new();
     for part in &parts {
@@ -218,7 +227,8 @@ pub fn export<S: Sink>(
             deletes: false,
         }));
     }
-    queue.extend(deletes.iter().cloned());
+    let declared = !deletes.is_empty();
+    queue.extend(deletes);
     // Largest first, so that no worker is left with a long split at the end.
     queue.sort_by_key(|task| std::cmp::Reverse(task.estimate));
 
@@ -273,7 +283,14 @@ pub fn export<S: Sink>(
                 failure.map_or(Ok(done), Err)
             };
             let checks = async {
-                let checked = proofs.run(&snapshot).await;
+                let checked = async {
+                    proofs.run(&snapshot).await?;
+                    match &mut ledgers {
+                        Some(ledgers) => ledgers.read(&snapshot, options.chunk_bytes).await,
+                        None => Ok(()),
+                    }
+                };
+                let checked = checked.await;
                 if checked.is_err() {
                     stop.cancel();
                 }
@@ -304,21 +321,41 @@ pub fn export<S: Sink>(
             }
         }
     }
+    let at = snapshot.transaction_time().div_euclid(1_000) * 1_000;
+    let (mut known, mut ledger) = (declared, None);
+    if let Some(ledgers) = ledgers {
+        let mut deletions = Deletions::new(&shared);
+        let merged =
+            ledgers.merge(&prepared.pack.project.name, at, request.since, &stop, |kind, id| deletions.add(kind, id))?;
+        whole.extend(deletions.end()?);
+        for told in &merged.told {
+            match told.unknown_before {
+                Some(before) => notices.push(deletions_unknown(told.mapping, Some(before))),
+                None if request.since.is_some() => {
+                    known = true;
+                    if let Some(tally) = tallies.get_mut(told.part) {
+                        tally.deleted = Some(told.deleted);
+                    }
+                }
+                None => {}
+            }
+        }
+        ledger = Some(merged);
+    }
+    if known {
+        notices.extend(undeclared.into_iter().map(|mapping| deletions_unknown(mapping, None)));
+    }
     let mut finish =
         Finish { sink, options, output: Vec::new(), deleted: Vec::new(), outcome: Vec::new(), files: Vec::new() };
     finish.commit(whole)?;
     finish.outcomes(&parts, &tallies, std::mem::take(&mut notices))?;
     let transaction_time = instant(snapshot.transaction_time());
-    let computed = request.since.is_some()
-        && prepared.compiled.iter().any(|compiled| {
-            prepared.pack.mappings.iter().any(|m| m.name == compiled.mapping && m.header.deleted.is_some())
-        });
     let manifest = Manifest {
         transaction_time: transaction_time.clone(),
         request: options.request_url.clone(),
         requires_access_token: false,
         output: finish.output,
-        deleted: computed.then_some(finish.deleted),
+        deleted: known.then_some(finish.deleted),
         outcome: finish.outcome,
         extension: ManifestExtension {
             software: concat!("smelt ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -349,7 +386,8 @@ pub fn export<S: Sink>(
             .iter()
             .zip(&tallies)
             .map(|(part, tally)| {
-                let updated = part.mapping.header.updated.as_ref().map(|name| name.text.clone());
+                let names: Vec<&str> = part.mapping.header.updated.iter().map(|name| name.text.as_str()).collect();
+                let updated = (!names.is_empty()).then(|| names.join(", "));
                 let mut report = tally.report(&part.compiled, proofs.of(&part.mapping.name), updated);
                 report.dangling_by_path = proofs.dangling(&part.mapping.name);
                 report
@@ -363,12 +401,19 @@ pub fn export<S: Sink>(
         file.commit()?;
         Ok(())
     };
+    // Before the manifest: a consumer must not hold what no ledger knows.
+    if let Some(ledger) = ledger {
+        ledger.install()?;
+    }
     write("report.json", report.to_json().map_err(ExportError::Manifest)?)?;
     // Last: where it is, the export is whole.
     write("manifest.json", manifest.to_file_json().map_err(ExportError::Manifest)?)?;
     sink.finish()?;
     Ok(Exported { manifest, report })
 }
+
+/// The first instant that FHIR can write: 0001-01-01T00:00:00Z.
+const EARLIEST: i64 = -62_135_596_800_000_000;
 
 fn text_of(micros: i64) -> String {
     FhirInstant::from_unix_micros(micros).map(FhirInstant::to_micros).unwrap_or_default()
@@ -382,6 +427,9 @@ pub(super) struct Planned<'a> {
     snapshot: Snapshot,
     pub(super) parts: Vec<Part<'a>>,
     deletes: Vec<Task>,
+    /// Whose deletions nobody knows.
+    undeclared: Vec<&'a Mapping>,
+    ledgers: Option<Ledgers<'a>>,
     pub(super) notices: Vec<OperationOutcome>,
     proofs: Proofs,
 }
@@ -434,7 +482,13 @@ pub(super) async fn plan<'a>(
     let pack = &prepared.pack;
     let catalog = &prepared.catalog;
     let zone = pack.project.timezone.as_deref().unwrap_or("UTC");
-    let changed = Changed { since: request.since.map(text_of), until: request.until.map(text_of) };
+    let undated_commits = match request.since {
+        Some(since) if !commits(pack, catalog).is_empty() => {
+            let answer = session.query_text(&commits_may_be_undated(&text_of(since))).await?;
+            answer.first().and_then(|row| row.first()).is_none_or(|text| text.as_deref() != Some("false"))
+        }
+        _ => false,
+    };
     let wanted: Vec<(&Mapping, &Arc<Compiled>)> = prepared
         .compiled
         .iter()
@@ -444,10 +498,21 @@ pub(super) async fn plan<'a>(
     let who = who(&session, prepared, request).await?;
     let mut notices = options.notices.clone();
     let mut parts: Vec<Part<'a>> = Vec::new();
-    let mut deletes = Vec::new();
+    let (mut deletes, mut undeclared) = (Vec::new(), Vec::new());
     let mut unknown = None;
+    // Keys do not say whose they were.
+    let mut ledgers = match &options.ledger {
+        Some(directory) if !who.is_restricted() => Some(Ledgers::open(directory, &session).await?),
+        _ => None,
+    };
     for (mapping, compiled) in wanted {
         let Some(rows) = catalog.rows.get(&mapping.name) else { continue };
+        let skew = i64::try_from(mapping.header.skew).unwrap_or(i64::MAX).saturating_mul(1_000_000);
+        let changed = Changed {
+            since: request.since.map(|since| text_of(since.saturating_sub(skew).max(EARLIEST))),
+            until: request.until.map(text_of),
+            undated_commits,
+        };
         let mut filter = filter::wanted(mapping, rows, &changed, zone);
         match who.narrow(mapping, &mut filter)? {
             Narrowed::Yes => {}
@@ -475,7 +540,7 @@ pub(super) async fn plan<'a>(
         let wanted = search::wanted(pack, request, &mapping.resource_type)?;
         let pushed = wanted.as_ref().is_some_and(|wanted| push(pack, catalog, mapping, wanted, zone, &mut filter));
         let only = wanted.map(|wanted| Search::new(&wanted, zone)).transpose()?.map(Arc::new);
-        if !changed.is_empty() && mapping.header.updated.is_none() {
+        if !changed.is_empty() && mapping.header.updated.is_empty() {
             notices.push(notice(
                 IssueType::Informational,
                 &format!(
@@ -504,6 +569,14 @@ pub(super) async fn plan<'a>(
                     only: None,
                     deletes: true,
                 });
+            } else {
+                undeclared.push(mapping);
+            }
+        } else if mapping.header.deleted.is_none() {
+            match &mut ledgers {
+                Some(ledgers) => ledgers.keep(prepared, mapping, parts.len())?,
+                None if request.since.is_some() => undeclared.push(mapping),
+                None => {}
             }
         }
         let (estimate, ranges) = splits(&session, compiled, &filter, options.workers).await?;
@@ -529,7 +602,17 @@ pub(super) async fn plan<'a>(
         options.check_references,
     )
     .await?;
-    Ok(Planned { snapshot, parts, deletes, notices, proofs })
+    Ok(Planned { snapshot, parts, deletes, undeclared, ledgers, notices, proofs })
+}
+
+/// Says that a mapping's deletions are not in `deleted`, or not those before a time.
+fn deletions_unknown(mapping: &Mapping, before: Option<i64>) -> OperationOutcome {
+    let of = format!("deletions of {} by mapping {}", mapping.resource_type, mapping.name);
+    let text = match before {
+        Some(time) => format!("{of} are known from {} on and were not listed: export it whole once", instant(time)),
+        None => format!("{of} are not known and were not listed"),
+    };
+    notice(IssueType::Informational, &text)
 }
 
 fn notice(code: IssueType, text: &str) -> OperationOutcome {

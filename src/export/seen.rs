@@ -193,7 +193,7 @@ impl Look<'_> {
                 Some(Read::Column { rows, column, form, .. }) if rows == name && *column == wanted.name => match form {
                     ReadForm::Plain => wanted.json.is_empty(),
                     ReadForm::JsonText(steps) | ReadForm::Json(steps) => *steps == wanted.json,
-                    ReadForm::Key | ReadForm::JsonItems { .. } => false,
+                    ReadForm::Key | ReadForm::JsonItems { .. } | ReadForm::Newest(_) => false,
                 },
                 _ => false,
             },
@@ -227,7 +227,7 @@ impl Look<'_> {
             && match form {
                 ReadForm::Plain => steps.is_empty(),
                 ReadForm::Json(array) | ReadForm::JsonItems { array, .. } => array == steps,
-                ReadForm::Key | ReadForm::JsonText(_) => false,
+                ReadForm::Key | ReadForm::JsonText(_) | ReadForm::Newest(_) => false,
             };
         same.then_some(form)
     }

@@ -126,9 +126,10 @@ impl Who<'_> {
         Ok(Narrowed::Yes)
     }
 
-    /// True when a tombstone's owner matters: a tombstone of its own does not say whose it was.
+    /// True when a tombstone's owner matters, because only some people are wanted: a tombstone of its own does not say
+    /// whose it was.
     pub(super) fn is_restricted(&self) -> bool {
-        self.compartments
+        self.patients.is_some() || self.group.is_some()
     }
 }
 

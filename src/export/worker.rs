@@ -18,8 +18,11 @@ use crate::encode::{Encoder, Limits, Output, Search, Settled, Spill as SpillOrde
 use crate::plan::program::Compiled;
 use crate::plan::select::{Filter, statement};
 use crate::plan::split::Range;
-use crate::sink::{Codec, Sink, SinkFile};
+use crate::sink::{Codec, Sink, SinkError, SinkFile};
 use crate::source::{Rows, Session, Snapshot};
+
+/// Base name of files with deletions.
+pub(super) const DELETED: &str = "deleted";
 
 /// One unit of work: a range of one mapping's rows.
 #[derive(Debug, Clone)]
@@ -54,6 +57,19 @@ pub(super) struct Shared<'a, S: Sink> {
     pub(super) chunk_bytes: usize,
     /// Sessions one worker may hold; lists beyond it share one through portals.
     pub(super) sessions: usize,
+}
+
+impl<S: Sink> Shared<'_, S> {
+    /// A new file of this base name, with its next number.
+    pub(super) fn create(&self, base: &str) -> Result<S::File, SinkError> {
+        let number = {
+            let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+            let number = numbers.entry(base.to_owned()).or_default();
+            *number += 1;
+            *number
+        };
+        self.sink.create(&format!("{base}.{number:04}.ndjson"), self.codec)
+    }
 }
 
 /// A whole file, durable and not yet visible.
@@ -207,14 +223,7 @@ impl<S: Sink> Files<'_, S> {
         match self.open.entry((kind.to_owned(), deletes)) {
             Entry::Occupied(open) => Ok(open.into_mut()),
             Entry::Vacant(free) => {
-                let base = if deletes { "deleted" } else { kind };
-                let number = {
-                    let mut numbers = self.shared.numbers.lock().unwrap_or_else(PoisonError::into_inner);
-                    let number = numbers.entry(base.to_owned()).or_default();
-                    *number += 1;
-                    *number
-                };
-                let file = self.shared.sink.create(&format!("{base}.{number:04}.ndjson"), self.shared.codec)?;
+                let file = self.shared.create(if deletes { DELETED } else { kind })?;
                 Ok(free.insert(OpenFile { file, count: 0 }))
             }
         }

@@ -32,7 +32,7 @@ impl Failed {
                 "the server has no space left for the files; its operator must free some before it is started again"
                     .to_owned(),
             ),
-            ExportError::Sink(_) | ExportError::Spill(_) => {
+            ExportError::Sink(_) | ExportError::Spill(_) | ExportError::Ledger(_) => {
                 (IssueType::Processing, "the server could not store the files of the export".to_owned())
             }
             ExportError::Ids(_) => (
@@ -61,6 +61,7 @@ impl Failed {
 fn no_space(error: &ExportError) -> bool {
     match error {
         ExportError::Sink(SinkError::Full { .. }) => true,
+        ExportError::Ledger(error) => error.no_space(),
         ExportError::Spill(error) => matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded),
         _ => false,
     }

@@ -66,6 +66,7 @@ pub const CODES: &[CodeInfo] = &[
     error("M312", "site-constant", "project.yaml has no such site constant"),
     error("M313", "key-not-unique", "the key does not identify the rows of the query"),
     error("M314", "ids-collide", "two mappings of one type make the same id"),
+    error("M315", "commit-times", "the time of a commit is asked for, and the server keeps none"),
     error("M401", "unknown-mapping", "no mapping has this name"),
     error("M402", "reference-type", "FHIR does not allow a reference to this type here"),
     error("M403", "key-columns", "a reference, list or tombstone source has not as many columns as the key"),

@@ -6,12 +6,14 @@ use super::diagnostic::{Diagnostic, nearest};
 use super::shape;
 use super::source::{SourceId, Span};
 use super::sql::{self, Problem};
-use super::tree::{Deleted, Header, List, Members, Name, Patient, Rows, RowsKind, Split, SqlText};
+use super::tree::{Header, List, Members, Name, Patient, Rows, RowsKind, Split, SqlText};
 use super::yaml::{Entry, Kind, Node, Scalar};
 
+mod changes;
+
 /// Every key a mapping may have, `resource` included.
-pub(crate) const KEYS: [&str; 14] = [
-    "sql", "table", "key", "updated", "deleted", "lists", "patient", "members", "search", "split", "optional",
+pub(crate) const KEYS: [&str; 15] = [
+    "sql", "table", "key", "updated", "skew", "deleted", "lists", "patient", "members", "search", "split", "optional",
     "extends", "about", "resource",
 ];
 
@@ -37,7 +39,8 @@ pub(super) fn read(node: &Node, sql: &SqlFiles<'_>, out: &mut Vec<Diagnostic>) -
     }
     let header = Header {
         key: key.clone(),
-        updated: reader.optional_column(node, "updated"),
+        updated: node.get("updated").map(|value| reader.columns(value, "updated")).unwrap_or_default(),
+        skew: node.entry("skew").and_then(|entry| reader.skew(node, entry)).unwrap_or_default(),
         deleted: node.get("deleted").and_then(|value| reader.deleted(value, &key)),
         lists: node.get("lists").map(|value| reader.lists(value, &key)).unwrap_or_default(),
         patient: match node.get("patient") {
@@ -248,23 +251,6 @@ impl Reader<'_, '_> {
             });
         }
         columns
-    }
-
-    fn deleted(&mut self, value: &Node, key: &[Name]) -> Option<Deleted> {
-        let Some(entries) = value.entries() else {
-            let wanted = "a column's name, or `{table: …, key: …, at: …}`";
-            let name = shape::text(value, "deleted", wanted, self.out)?;
-            return self.column_name(&name, "deleted").map(Deleted::Column);
-        };
-        shape::known_keys(entries, "`deleted`", &["sql", "table", "key", "at"], self.out);
-        let place = entries.first().map_or(value.span, |entry| entry.key.span);
-        let rows = self.rows(entries, "`deleted`", place);
-        let key = self.key_columns(value, "key", "`deleted`", key, place);
-        let at = self.optional_column(value, "at");
-        if value.get("at").is_none() {
-            self.missing(place, "`deleted`", "at").help("name the column with the time of deletion");
-        }
-        Some(Deleted::Rows { rows: rows?, key, at: at? })
     }
 
     fn lists(&mut self, value: &Node, parent: &[Name]) -> Vec<List> {

@@ -102,8 +102,10 @@ pub struct Header {
     pub rows: Rows,
     /// Columns that identify a row.
     pub key: Vec<Name>,
-    /// Column of the last change.
-    pub updated: Option<Name>,
+    /// Columns of the last change; the newest counts. None: the rows do not tell.
+    pub updated: Vec<Name>,
+    /// How many seconds the stamp of a change may lie before the transaction that makes it.
+    pub skew: u64,
     /// Where deletions are recorded.
     pub deleted: Option<Deleted>,
     /// 1:N rows.
@@ -177,6 +179,9 @@ pub struct SqlText {
     /// Byte offset in `source` of the start of each line of `text`.
     pub line_starts: Vec<u32>,
 }
+
+/// The newest of several `updated` columns, as a column; it cannot be the name of one.
+pub const NEWEST: &str = "newest of updated";
 
 /// `deleted:` of the header.
 #[derive(Debug, Clone)]

@@ -2,9 +2,11 @@
 
 use super::catalog::{Catalog, Column, RowSource};
 use super::select::quote_ident;
+use super::updated;
 use crate::mapping::diagnostic::Diagnostic;
 use crate::mapping::source::Span;
 use crate::mapping::tree::{Deleted, Header, List, Mapping, Name, Pack, Patient, Rows, RowsKind, Split};
+use crate::row::PgKind;
 
 /// One row source of a pack under the name the [`Catalog`] and `columns.lock` know it by.
 #[derive(Debug, Clone)]
@@ -145,6 +147,7 @@ pub(super) fn check_headers(
             for name in own_names(header) {
                 find(rows, &described, &name.text, name.span, diagnostics);
             }
+            check_updated(mapping, rows, &described, diagnostics);
         }
         check_lists(mapping, &mapping.name, &header.lists, sources, catalog, diagnostics);
         if let Some(Deleted::Rows { rows, key, at }) = &header.deleted
@@ -166,6 +169,27 @@ pub(super) fn check_headers(
     }
 }
 
+/// Checks that `updated` names times, all of one type.
+fn check_updated(mapping: &Mapping, rows: &RowSource, described: &str, diagnostics: &mut Vec<Diagnostic>) {
+    for name in &mapping.header.updated {
+        if !updated::hidden(mapping, &name.text) {
+            find(rows, described, &name.text, name.span, diagnostics);
+        }
+    }
+    let stamps = updated::stamps(mapping, rows);
+    for stamp in &stamps {
+        let span = stamp.name.span;
+        if !matches!(stamp.kind, PgKind::Date | PgKind::Timestamp | PgKind::TimestampTz) {
+            let error = Diagnostic::error("M204", span, format!("{} does not tell when a row was changed", stamp.kind));
+            diagnostics.push(error.help("`updated` takes dates, timestamps, and `xid`, whose commit is looked up"));
+        } else if let Some(first) = stamps.first().filter(|first| first.kind != stamp.kind) {
+            let message = format!("{} cannot be compared with {}", stamp.kind, first.kind);
+            let error = Diagnostic::error("M204", span, message).also(first.name.span, "the first of them");
+            diagnostics.push(error.help("cast them to one type in SQL"));
+        }
+    }
+}
+
 /// Names of the header that are columns of the mapping's own rows.
 fn own_names(header: &Header) -> impl Iterator<Item = &Name> {
     let patient = match &header.patient {
@@ -181,7 +205,7 @@ fn own_names(header: &Header) -> impl Iterator<Item = &Name> {
         Split::FirstKey | Split::None => None,
     };
     let search = header.search.iter().filter_map(|(_, column)| column.as_ref());
-    header.key.iter().chain(&header.updated).chain(deleted).chain(patient).chain(split).chain(search)
+    header.key.iter().chain(deleted).chain(patient).chain(split).chain(search)
 }
 
 fn check_lists(

@@ -9,6 +9,7 @@ use super::program::{KeyColumn, ScopeRows, Slot, SlotRef, Writer};
 use super::scope::{Presence, ScopeDraft, Sym};
 use super::select::{ParentLink, Read, ReadForm, StreamPlan, quote_ident, quote_literal};
 use super::split::SplitColumn;
+use super::updated;
 use crate::mapping::diagnostic::Diagnostic;
 use crate::mapping::source::Span;
 use crate::mapping::tree::{ColumnRef, List, Mapping, Name, Split};
@@ -116,6 +117,13 @@ impl<'a> Lower<'a> {
         }
         match self.names[scope as usize].clone() {
             ScopeNames::Rows { rows, described, stream, alias, path, each } => {
+                if path.is_empty()
+                    && let Some((sql, kind, form)) = updated::computed(self.mapping, rows, alias, &name.name)
+                {
+                    let source = (self.rows_name(&path), name.name.clone(), kind.clone());
+                    let column = self.stream_column(stream, sql, read(source, form));
+                    return Some(Found { up: name.up, scope, column, kind, from_json: false });
+                }
                 let Some((_, column)) = rows.column(&name.name) else {
                     self.unknown(name, scope, rows, &described, &path, each);
                     return None;

@@ -64,6 +64,27 @@ pub fn identities(pack: &Pack, mapping: &Mapping, sources: &Sources, catalog: &C
     wrong.iter().all(|diagnostic| diagnostic.severity != Severity::Error).then_some(compiled)
 }
 
+/// What writes, for every row of `mapping`, its id as a line of JSON.
+pub fn ids(pack: &Pack, mapping: &Mapping, sources: &Sources, catalog: &Catalog) -> Option<Compiled> {
+    let mut lower = Lower::new(pack, mapping, sources, catalog)?;
+    let path = format!("{}.id", mapping.resource_type);
+    let id = lower.text(&mapping.id);
+    let text = lower.text(&mapping.id);
+    let present = lower.text_presence(&mapping.id);
+    lower.reject_unless(present, "R405", &path);
+    let site = lower.emit.site("R405", &path, None);
+    let _ = lower.emit.op(0, Op::Text { text, site });
+    lower.emit.literal(b"\n");
+    let (compiled, wrong) = lower.finish(id);
+    wrong.iter().all(|diagnostic| diagnostic.severity != Severity::Error).then_some(compiled)
+}
+
+/// What a deletion is in a `deleted` file (M-10): this, a JSON string of type and id, and [`DELETION_END`].
+pub const DELETION: &[u8] =
+    br#"{"resourceType":"Bundle","type":"transaction","entry":[{"request":{"method":"DELETE","url":"#;
+/// See [`DELETION`].
+pub const DELETION_END: &[u8] = b"}}]}\n";
+
 /// What writes the deletions of one mapping: one Bundle line per tombstone (M-10).
 #[derive(Debug, Clone)]
 pub struct Tombstones {
@@ -109,7 +130,7 @@ pub fn tombstones(
             );
             let kind = found.column(&at.text).map(|(_, column)| column.kind.clone())?;
             let mut filter = Filter::default();
-            filter::within(&mut filter, "q.deleted_at", &kind, changed, zone);
+            filter::within(&mut filter, "q.deleted_at", &kind, changed, zone, true);
             filter
         }
     };
@@ -120,12 +141,10 @@ pub fn tombstones(
     let present = lower.text_presence(&mapping.id);
     let path = format!("{}.id", mapping.resource_type);
     lower.reject_unless(present, "R405", &path);
-    lower
-        .emit
-        .literal(br#"{"resourceType":"Bundle","type":"transaction","entry":[{"request":{"method":"DELETE","url":"#);
+    lower.emit.literal(DELETION);
     let site = lower.emit.site("R405", &path, None);
     let _ = lower.emit.op(0, Op::Text { text, site });
-    lower.emit.literal(b"}}]}\n");
+    lower.emit.literal(DELETION_END);
     let (mut compiled, _) = lower.finish(id);
     compiled.split = None;
     Some(Tombstones { compiled, filter })

@@ -1,7 +1,9 @@
 //! What a request asks for, as predicates over the driving rows.
 
+use super::bind::from_item;
 use super::catalog::RowSource;
 use super::select::{Filter, Param, quote_ident, quote_literal};
+use super::updated::{Stamp, stamps};
 use crate::mapping::tree::{Deleted, Mapping};
 use crate::row::PgKind;
 
@@ -12,6 +14,8 @@ pub struct Changed {
     pub since: Option<String>,
     /// Changed strictly before this.
     pub until: Option<String>,
+    /// A commit whose time is not known may lie after `since`.
+    pub undated_commits: bool,
 }
 
 impl Changed {
@@ -34,12 +38,46 @@ pub fn wanted(mapping: &Mapping, rows: &RowSource, changed: &Changed, zone: &str
             format!("q.{} is null", quote_ident(&name.text))
         });
     }
-    if let Some(name) = &mapping.header.updated
-        && let Some((_, column)) = rows.column(&name.text)
-    {
-        within(&mut filter, &format!("q.{}", quote_ident(&name.text)), &column.kind, changed, zone);
-    }
+    updated_within(&mut filter, mapping, rows, changed, zone);
     filter
+}
+
+/// Adds the bounds on the last change of a mapping's rows. What has no time may have changed at any (K-36).
+fn updated_within(filter: &mut Filter, mapping: &Mapping, rows: &RowSource, changed: &Changed, zone: &str) {
+    let stamps = stamps(mapping, rows);
+    if let [stamp] = stamps.as_slice() {
+        let undated = !stamp.commit || changed.undated_commits;
+        return within(filter, &stamp.sql("q"), &stamp.kind, changed, zone, undated);
+    }
+    let (Some(first), Some(since)) = (stamps.first(), &changed.since) else {
+        return before(filter, &stamps, changed, zone);
+    };
+    // A condition on several tables uses no index; one on each does.
+    let (after, value) = lower(&first.kind, zone);
+    // Only here: the mapping's own SQL may have braces.
+    let value = value.replace("{}", &format!("${}", filter.params.len() + 1));
+    let absent = |stamp: &Stamp<'_>| format!("{} is null", stamp.sql("r"));
+    let mut any: Vec<String> = stamps.iter().map(|stamp| format!("{} {after} {value}", stamp.sql("r"))).collect();
+    if changed.undated_commits || stamps.iter().all(|stamp| !stamp.commit) {
+        any.push(stamps.iter().map(absent).collect::<Vec<_>>().join(" and "));
+    }
+    let key = |alias: &str| {
+        let key = mapping.header.key.iter().map(|name| format!("{alias}.{}", quote_ident(&name.text)));
+        key.collect::<Vec<_>>().join(", ")
+    };
+    let from = from_item(&mapping.header.rows, "r");
+    let selects: Vec<String> = any.iter().map(|one| format!("select {} from {from} where {one}", key("r"))).collect();
+    filter.conditions.push(format!("({}) in ({})", key("q"), selects.join(" union all ")));
+    filter.params.push(Param::Text(since.clone()));
+    before(filter, &stamps, changed, zone);
+}
+
+/// Adds that every one of `stamps` lies before the upper bound.
+fn before(filter: &mut Filter, stamps: &[Stamp<'_>], changed: &Changed, zone: &str) {
+    let until = Changed { since: None, ..changed.clone() };
+    for stamp in stamps {
+        within(filter, &stamp.sql("q"), &stamp.kind, &until, zone, true);
+    }
 }
 
 /// The rows of `mapping` that became tombstones within bounds; `None` when the mapping has no soft-delete column.
@@ -50,32 +88,59 @@ pub fn deleted(mapping: &Mapping, rows: &RowSource, changed: &Changed, zone: &st
     let raw = format!("q.{}", quote_ident(&name.text));
     if column.kind == PgKind::Bool {
         filter.conditions.push(raw);
-        if let Some(updated) = &mapping.header.updated
-            && let Some((_, column)) = rows.column(&updated.text)
-        {
-            within(&mut filter, &format!("q.{}", quote_ident(&updated.text)), &column.kind, changed, zone);
-        }
+        updated_within(&mut filter, mapping, rows, changed, zone);
     } else {
         filter.conditions.push(format!("{raw} is not null"));
-        within(&mut filter, &raw, &column.kind, changed, zone);
+        within(&mut filter, &raw, &column.kind, changed, zone, false);
     }
     Some(filter)
 }
 
-/// Adds the bounds on a time column. A `date` cannot be compared to an instant exactly: the whole day of a bound is
-/// included, since a repeated row does less harm than a lost one.
-pub fn within(filter: &mut Filter, column: &str, kind: &PgKind, changed: &Changed, zone: &str) {
-    let zone = quote_literal(zone);
-    let (after, before, value) = match kind {
-        PgKind::Date => (">=", "<=", format!("({{}}::text::timestamptz at time zone {zone})::date")),
-        PgKind::Timestamp => (">", "<", format!("({{}}::text::timestamptz at time zone {zone})")),
-        _ => (">", "<", "{}::text::timestamptz".to_owned()),
-    };
+/// Adds the bounds on a time column; `undated`: also what has no time there.
+pub fn within(filter: &mut Filter, column: &str, kind: &PgKind, changed: &Changed, zone: &str, undated: bool) {
     if let Some(since) = &changed.since {
-        filter.push(&format!("{column} {after} {value}"), Param::Text(since.clone()));
+        let (after, value) = lower(kind, zone);
+        let bound = format!("{column} {after} {value}");
+        let bound = if undated { format!("({bound} or {column} is null)") } else { bound };
+        filter.push(&bound, Param::Text(since.clone()));
     }
     if let Some(until) = &changed.until {
-        filter.push(&format!("{column} {before} {value}"), Param::Text(until.clone()));
+        let (before, value) = upper(kind, zone);
+        filter.push(&format!("({column} {before} {value} or {column} is null)"), Param::Text(until.clone()));
+    }
+}
+
+/// What a time of this kind is compared with, so that nothing after an instant is left out. A `date` includes the day
+/// of the bound. The hour before clocks are put back comes twice: whatever was stamped in the second comes with the
+/// first, since a repeated row does less harm than a lost one.
+fn lower(kind: &PgKind, zone: &str) -> (&'static str, String) {
+    let zone = quote_literal(zone);
+    match kind {
+        PgKind::Date => (">=", format!("({{}}::text::timestamptz at time zone {zone})::date")),
+        PgKind::Timestamp => (
+            ">",
+            format!(
+                "least({{}}::text::timestamptz at time zone {zone}, \
+                 ({{}}::text::timestamptz + interval '1 hour') at time zone {zone} - interval '1 hour')"
+            ),
+        ),
+        _ => (">", "{}::text::timestamptz".to_owned()),
+    }
+}
+
+/// The same for what is before an instant.
+fn upper(kind: &PgKind, zone: &str) -> (&'static str, String) {
+    let zone = quote_literal(zone);
+    match kind {
+        PgKind::Date => ("<=", format!("({{}}::text::timestamptz at time zone {zone})::date")),
+        PgKind::Timestamp => (
+            "<",
+            format!(
+                "greatest({{}}::text::timestamptz at time zone {zone}, \
+                 ({{}}::text::timestamptz - interval '1 hour') at time zone {zone} + interval '1 hour')"
+            ),
+        ),
+        _ => ("<", "{}::text::timestamptz".to_owned()),
     }
 }
 

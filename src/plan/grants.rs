@@ -7,6 +7,7 @@ use super::bind::{row_sources, table};
 use super::catalog::Catalog;
 use super::patients::{Compartment, compartment};
 use super::select::{Param, Statement, quote_ident};
+use super::updated::stamps;
 use crate::mapping::tree::{Pack, RowsKind};
 
 /// A statement's names that may be relations, each quoted, as PostgreSQL would look it up.
@@ -104,8 +105,9 @@ pub fn looked_up(pack: &Pack, catalog: &Catalog) -> Vec<Looked> {
         }
     };
     for mapping in &pack.mappings {
-        if let Some(updated) = &mapping.header.updated {
-            add(&mapping.name, &updated.text, "--since");
+        let stamps = catalog.rows.get(&mapping.name).map(|rows| stamps(mapping, rows)).unwrap_or_default();
+        for stamp in stamps.iter().filter(|stamp| !stamp.commit) {
+            add(&mapping.name, &stamp.name.text, "--since");
         }
         if let Compartment::Column { column: (column, _), .. } = compartment(pack, mapping, catalog) {
             add(&mapping.name, &column, "--patient");
@@ -158,7 +160,11 @@ pub fn script(role: &str, relations: &[(String, String)]) -> String {
     let usage = schemas.into_iter().map(|schema| format!("grant usage on schema {} to {role};\n", quote_ident(schema)));
     let select =
         relations.iter().map(|(schema, name)| format!("grant select on {} to {role};\n", table(Some(schema), name)));
-    usage.chain(select).collect()
+    let stats = format!(
+        "\n-- So that transactionTime is exact while others write; it also shows the role what other sessions run:\n\
+         -- grant pg_read_all_stats to {role};\n"
+    );
+    usage.chain(select).chain([stats]).collect()
 }
 
 #[cfg(test)]
@@ -191,6 +197,8 @@ mod tests {
         let relations = [("ehr".to_owned(), "a\"b".to_owned()), ("ehr".to_owned(), "visits".to_owned())];
         let want = "grant usage on schema \"ehr\" to \"r\";\ngrant select on \"ehr\".\"a\"\"b\" to \"r\";\n\
                     grant select on \"ehr\".\"visits\" to \"r\";\n";
-        assert_eq!(script("r", &relations), want);
+        let script = script("r", &relations);
+        assert!(script.starts_with(want), "{script}");
+        assert!(script.ends_with("-- grant pg_read_all_stats to \"r\";\n"), "{script}");
     }
 }

@@ -9,6 +9,7 @@ mod emit;
 pub mod filter;
 pub mod grants;
 mod leaves;
+pub mod ledger;
 pub mod lock;
 mod lower;
 pub mod members;
@@ -24,6 +25,7 @@ pub mod select;
 pub mod split;
 mod texts;
 mod times;
+pub mod updated;
 mod writer;
 
 pub use writer::{Accepted, accepted, accepts_json_field};

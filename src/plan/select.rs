@@ -92,6 +92,8 @@ pub enum ReadForm {
     JsonText(Vec<String>),
     /// The json at this path of a json document, as `jsonb` (`#>`).
     Json(Vec<String>),
+    /// The newest of these columns, of which some may be NULL; `column` of the read is not one.
+    Newest(Vec<String>),
     /// Of each item of the json array at one path the text at another, as `text[]`; NULL when no array is there.
     JsonItems {
         /// Where the array is; empty: the document itself.

@@ -24,6 +24,7 @@ struct Shared {
     _leader: Session,
     id: String,
     transaction_time: i64,
+    lag: Duration,
     watermark: Watermark,
 }
 
@@ -55,7 +56,8 @@ impl Source {
         let id = leader.first_text("select pg_catalog.pg_export_snapshot()").await?;
         let after = Listing::read(&leader.script(&sql).await?)?;
         let (transaction_time, watermark) = transaction_time(&first, &before, &after, self.options().overlap);
-        let shared = Shared { source: self.clone(), _leader: leader, id, transaction_time, watermark };
+        let lag = Duration::from_micros(before.clock().saturating_sub(transaction_time).try_into().unwrap_or(0));
+        let shared = Shared { source: self.clone(), _leader: leader, id, transaction_time, lag, watermark };
         Ok(Snapshot { shared: Arc::new(shared) })
     }
 }
@@ -65,6 +67,11 @@ impl Snapshot {
     /// after it, is in the snapshot. Strictly before the start of every transaction that was open.
     pub fn transaction_time(&self) -> i64 {
         self.shared.transaction_time
+    }
+
+    /// How far [`Snapshot::transaction_time`] lies behind the server's clock.
+    pub fn lag(&self) -> Duration {
+        self.shared.lag
     }
 
     /// How sure [`Snapshot::transaction_time`] is.

@@ -151,6 +151,11 @@ impl Listing {
         Ok(listing)
     }
 
+    /// When it was made.
+    pub(super) fn clock(&self) -> i64 {
+        self.clock
+    }
+
     /// True when something is open that was open at `first` already, and ending it would move the transaction time
     /// forward.
     pub(super) fn holds_back(&self, first: &Self) -> bool {

@@ -2,10 +2,13 @@
 
 mod connect;
 mod hostile;
+mod increments;
 mod jobs;
 mod kill;
+mod ledger;
 mod memory;
 mod patients;
+mod preflight;
 mod rows;
 mod secrets;
 mod session;

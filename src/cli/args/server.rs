@@ -1,9 +1,65 @@
-//! The flags of `smelt serve` that are settings of the server: one for each row of the table.
+//! The arguments of `smelt serve` and `smelt ready`. Settings of the server have a flag each, one for each row of the
+//! table.
 
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 
-use super::Flags;
+use super::{DatabaseArgs, Flags, PackArgs, codec, given};
 use crate::config::table::{Kind, SERVER_SETTINGS, Setting};
+
+/// Serve exports over HTTP: FHIR Bulk Data with SMART Backend Services.
+///
+/// Once it answers, one line on standard output says so: `smelt is ready at URL, listening on ADDRESS`. SIGTERM lets running exports end
+/// (up to --drain-timeout) and exits with 0; SIGHUP reads certificates and clients again. Jobs survive a restart.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Which database.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+    /// Which pack.
+    #[command(flatten)]
+    pub pack: PackArgs,
+    /// Parallel sessions
+    #[arg(long, value_name = "N")]
+    pub workers: Option<String>,
+    /// Margin of the watermark
+    #[arg(long, value_name = "TIME")]
+    pub overlap: Option<String>,
+    /// Size of a file
+    #[arg(long, value_name = "SIZE")]
+    pub file_size: Option<String>,
+    /// Store files compressed by gzip
+    #[arg(long, conflicts_with = "zstd")]
+    pub gzip: bool,
+    /// Store files compressed by Zstandard
+    #[arg(long)]
+    pub zstd: bool,
+    /// The settings of the server.
+    #[command(flatten)]
+    pub server: ServerFlags,
+}
+
+/// Ask a running server whether it is ready; 0 if it is. For health checks of containers.
+///
+/// It asks at --metrics-listen where there is one, else at --listen, with the settings that the server has.
+#[derive(Debug, Args)]
+pub struct ReadyArgs {
+    /// The settings of the server.
+    #[command(flatten)]
+    pub server: ServerFlags,
+}
+
+impl ServeArgs {
+    /// The settings among them.
+    pub fn flags(&self) -> Flags {
+        let mut flags = self.database.flags();
+        flags.extend(self.pack.flags());
+        let own = [("workers", &self.workers), ("overlap", &self.overlap), ("file-size", &self.file_size)];
+        flags.extend(given(own));
+        flags.extend(codec(self.gzip, self.zstd));
+        flags.extend(self.server.0.clone());
+        flags
+    }
+}
 
 /// Settings of the server given as flags.
 #[derive(Debug, Default)]

@@ -8,7 +8,7 @@ use crate::mapping::diagnostic::{Diagnostic, nearest};
 use crate::mapping::source::Span;
 use crate::mapping::syntax::Piece;
 use crate::mapping::tree::{
-    ColumnExpr, ColumnRef, Condition, Expr, Item, ItemKind, Leaf, Member, Name, Object, Term, Text, Value,
+    ColumnExpr, ColumnRef, Condition, Expr, Item, ItemKind, Leaf, Member, NEWEST, Name, Object, Term, Text, Value,
 };
 use crate::mapping::yaml::{Entry, Node};
 
@@ -106,11 +106,11 @@ impl<'a> Checker<'a> {
             node.entries()?.iter().filter(|entry| !matches!(&*entry.key.text, "resourceType" | "id")).collect();
         self.members(&mut builder, scope, &entries, &[]);
         let updated = scope.rows.first().and_then(|row| match row {
-            super::scope::RowScope::Root(mapping) => mapping.header.updated.as_ref(),
+            super::scope::RowScope::Root(mapping) => newest(&mapping.header.updated),
             _ => None,
         });
         if let Some(updated) = updated {
-            last_updated(&mut builder, resource_type, updated);
+            last_updated(&mut builder, resource_type, &updated);
         }
         match self.finish(builder, node.span, type_span, true) {
             Made::Value(root) => Some(root),
@@ -440,6 +440,15 @@ fn always(member: &Member) -> bool {
 fn guard_items(items: &mut [Item], guards: &[Condition]) {
     for item in items {
         item.guards.splice(0..0, guards.iter().cloned());
+    }
+}
+
+/// The column that stands for `updated`.
+fn newest(updated: &[Name]) -> Option<Name> {
+    match updated {
+        [] => None,
+        [one] => Some(one.clone()),
+        [first, ..] => Some(Name { text: NEWEST.to_owned(), span: first.span }),
     }
 }
 

@@ -1,5 +1,6 @@
 use super::super::render;
 use super::super::source::Sources;
+use super::super::tree::Deleted;
 use super::super::yaml;
 use super::*;
 
@@ -59,7 +60,7 @@ resource: {resourceType: Observation}
     let RowsKind::Table { schema, name } = &header.rows.kind else { panic!("a table") };
     assert_eq!((schema.as_deref(), &**name), (Some("ehr"), "Order Lines"));
     assert_eq!(texts(&header.key), ["encounter", "seq"]);
-    assert_eq!(header.updated.map(|name| name.text).as_deref(), Some("updated_at"));
+    assert_eq!(texts(&header.updated), ["updated_at"]);
     assert!(
         matches!(&header.deleted, Some(Deleted::Rows { key, at, .. }) if key.len() == 2 && at.text == "deleted_at")
     );
@@ -146,6 +147,21 @@ fn mistakes_in_the_rest() {
         "table: t\nkey: [a, b]\ndeleted: {table: d, key: a, when: at}",
         "table: t\nkey: a\nmembers: {table: m, parent: p}\nresource: {resourceType: Patient}",
     ]));
+}
+
+#[test]
+fn skew_is_a_time_of_stamps() {
+    let header = good("table: t\nkey: id\nupdated: [a, b]\nskew: 5 min\nresource: {}");
+    assert_eq!((texts(&header.updated), header.skew), (vec!["a", "b"], 300));
+    for (text, want) in [
+        ("table: t\nkey: id\nskew: 5s", "M108"),
+        ("table: t\nkey: id\nupdated: a\nskew: 5", "M105"),
+        ("table: t\nkey: id\nupdated: a\nskew: 25h", "M105"),
+        ("table: t\nkey: id\nupdated: [a, a]", "M102"),
+    ] {
+        let report = reports(&[text]);
+        assert!(report.contains(want), "{text}: {report}");
+    }
 }
 
 #[test]

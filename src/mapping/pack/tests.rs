@@ -115,7 +115,7 @@ fn a_clinic_changes_the_site() {
     assert_eq!(child.header.key[0].text, "child");
     assert_eq!(patient.resource.get("active").and_then(Node::text), Some("false"));
     assert_eq!(patient.resource.get("maritalStatus"), None, "the site's change holds");
-    assert_eq!(patient.header.updated.as_ref().map(|name| &*name.text), Some("changed"));
+    assert_eq!(patient.header.updated.first().map(|name| &*name.text), Some("changed"));
 }
 
 #[test]

@@ -15,7 +15,8 @@ fn pack(sql: &str) -> Pack {
         header: Header {
             rows: Rows { kind: RowsKind::Sql(statement), span },
             key: vec![Name { text: "id".to_owned(), span }],
-            updated: None,
+            updated: Vec::new(),
+            skew: 0,
             deleted: None,
             lists: Vec::new(),
             patient: Patient::Derived,
