@@ -32,7 +32,7 @@ pub(super) fn run(settings: &Settings) -> Result<Exit, Failure> {
     setup::discovery_extra(server)?;
     let (pack, _) = engine::sound(engine::checked(settings)?)?;
     if let Some(clients) = &clients {
-        setup::rules(server.auth, clients, &pack)?;
+        setup::rules(clients, &pack)?;
     }
     let mut text = format!("\npack {}: {} mappings\n", pack.project.name, pack.mappings.len());
     if let Some(clients) = clients {

@@ -47,7 +47,7 @@ pub(super) fn run(settings: &Settings) -> Result<Exit, Failure> {
     }
     let (source, prepared) = open(settings, &options)?;
     if let Some(clients) = &clients {
-        setup::rules(server.auth, clients, &prepared.pack)?;
+        setup::rules(clients, &prepared.pack)?;
     }
     let catalogue = catalogue(&prepared);
     let prepared = Arc::new(prepared);
@@ -183,7 +183,7 @@ impl Watch {
         }
         *seen = now;
         let read = setup::registry(path, self.auth == AuthMode::External);
-        match read.and_then(|registry| setup::rules(self.auth, &registry, &self.prepared.pack).map(|()| registry)) {
+        match read.and_then(|registry| setup::rules(&registry, &self.prepared.pack).map(|()| registry)) {
             Ok(registry) => {
                 tracing::info!(clients = registry.len(), "the registry of clients was read again");
                 self.authority.replace_clients(registry);

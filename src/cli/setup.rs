@@ -53,6 +53,10 @@ pub(super) fn consistent(server: &ServerSettings) -> Result<(), Failure> {
             format!("`auth: none` would open every record to whoever reaches {}", server.listen),
             "Listen on 127.0.0.1, choose another `auth`, or say `open-to-network: true`.",
         )),
+        AuthMode::None if server.clients.is_some() => Err(Failure::usage(
+            "`auth: none` asks nobody who they are, so what `clients` says of them would have no effect",
+            "Choose another `auth`, or leave `clients` out.",
+        )),
         _ => match (&server.tls_cert, &server.tls_key) {
             (Some(_), None) => needs("tls-key", "with `tls-cert`", "Name the private key of the certificate."),
             (None, Some(_)) => needs("tls-cert", "with `tls-key`", "Name the certificate chain."),
@@ -128,13 +132,7 @@ pub(super) fn clients(server: &ServerSettings) -> Result<Option<Registry>, Failu
 }
 
 /// Whether the pack can honour every rule of the registry: one that is not understood would withhold nothing.
-pub(super) fn rules(auth: AuthMode, clients: &Registry, pack: &Pack) -> Result<(), Failure> {
-    if auth == AuthMode::None && clients.clients().any(|client| !client.withheld.is_empty()) {
-        return Err(Failure::usage(
-            "`auth: none` asks nobody who they are, and a client of the registry has `withhold`",
-            "Choose another `auth`, or leave `clients` out.",
-        ));
-    }
+pub(super) fn rules(clients: &Registry, pack: &Pack) -> Result<(), Failure> {
     let mut chain = Vec::new();
     for client in clients.clients() {
         for error in client.withheld.iter().filter_map(|rule| honours(pack, rule).err()) {
@@ -144,7 +142,8 @@ pub(super) fn rules(auth: AuthMode, clients: &Registry, pack: &Pack) -> Result<(
     if chain.is_empty() {
         return Ok(());
     }
-    let help = "A rule compares a token parameter whose element a mapping writes; for `_security` that is `meta: {security: …}`.";
+    let help =
+        "A rule uses a search parameter whose element a mapping writes; for `_security` that is `meta: {security: …}`.";
     Err(Failure { exit: Exit::Usage, chain, help: Some(help.to_owned()) })
 }
 

@@ -69,8 +69,8 @@ pub enum SearchError {
         /// The parameter.
         parameter: String,
     },
-    /// The system of a `code` element is not written in a resource, and no closed list names it.
-    #[error("a filter names a system for `{parameter}` of {resource_type}, whose element has a code alone")]
+    /// A code alone stands in the element, and no closed list says that it is from this system.
+    #[error("a filter names a system for `{parameter}` of {resource_type} that its codes are not from")]
     System {
         /// The type.
         resource_type: String,
@@ -152,12 +152,13 @@ impl Test {
             let (resource_type, parameter) = named();
             return Err(SearchError::Unsupported { resource_type, parameter });
         };
-        if let Ask::Token(tokens) | Ask::NotToken(tokens) = &parameter.ask
-            && tokens.iter().any(|token| token.system.is_some())
-            && looks.iter().any(|look| look.leaf == "code" && look.systems.is_empty())
-        {
-            let (resource_type, parameter) = named();
-            return Err(SearchError::System { resource_type, parameter });
+        if let Ask::Token(tokens) | Ask::NotToken(tokens) = &parameter.ask {
+            let systems = tokens.iter().filter_map(|token| token.system.as_deref());
+            let nowhere = |system: &str| looks.iter().all(|look| look.is_plain() && !look.systems.contains(&system));
+            if systems.into_iter().any(nowhere) {
+                let (resource_type, parameter) = named();
+                return Err(SearchError::System { resource_type, parameter });
+            }
         }
         Ok(Self { code: parameter.code.clone(), looks, ask: parameter.ask.clone() })
     }
@@ -207,6 +208,11 @@ fn comparable(kind: SearchType) -> Option<&'static [&'static str]> {
 }
 
 impl Look {
+    /// Whether a primitive stands there: a code whose system is not written.
+    fn is_plain(&self) -> bool {
+        matches!(self.leaf.as_str(), "code" | "id" | "boolean" | "string" | "uri")
+    }
+
     /// Where a step leads from here: to each form of a choice, or nowhere.
     fn below(&self, step: &PathStep) -> Vec<Self> {
         let same = |step| Self { steps: [&self.steps[..], &[step]].concat(), ..self.clone() };

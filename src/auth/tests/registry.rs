@@ -104,8 +104,8 @@ fn mistakes_are_told_with_line_and_remedy() {
             "7: withhold does not go with `admin: true`, which opens the jobs of other clients",
         ),
         (
-            client(&format!("{keyed}  withhold:\n  - \"*?_security=R\"\n  - Observation?date=2024\n")),
-            "8: withhold `Observation?date=2024` must use a token parameter of its type",
+            client(&format!("{keyed}  withhold:\n  - \"*?_security=R\"\n  - Observation?date=24\n")),
+            "8: withhold `Observation?date=24` must compare with a value of its parameter's kind",
         ),
         (client(&format!("{keyed}  max_running: 0\n")), "6: max_running is 0: remove the client to lock it out"),
         (

@@ -104,7 +104,6 @@ fn tokens() {
         ],
         &[
             "status=Final",
-            "status=http://hl7.org/fhir/other|final",
             "status:not=final",
             "status:not=amended,final",
             "status:missing=true",
