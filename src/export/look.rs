@@ -5,13 +5,13 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::ExportError;
 use super::drive::{Buffers, drive};
 use super::failures::Tally;
 use super::ids;
+use super::plan::{plan, restrict};
 use super::prepare::Prepared;
-use super::run::{ExportOptions, plan, restrict};
 use super::who::{Narrowed, no_patient, who};
+use super::{ExportError, ExportOptions};
 use crate::bulk::{ExportRequest, TypeFilter};
 use crate::encode::{Encoder, Limits, Search, Watched};
 use crate::mapping::tree::Mapping;

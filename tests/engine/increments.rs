@@ -231,7 +231,7 @@ fn rounds(count: u32) {
     let cluster = Cluster::start_with("track_commit_timestamp = on");
     let dsn = cluster.dsn("postgres");
     let looking = runtime();
-    let admin = looking.block_on(cluster.client());
+    let (admin, straddling) = looking.block_on(async { (cluster.client().await, cluster.client().await) });
     looking.block_on(admin.batch_execute(SCHEMA)).expect("the schema is right");
 
     let files = pack(&[
@@ -279,6 +279,9 @@ fn rounds(count: u32) {
                 std::thread::spawn(move || runtime().block_on(write(&dsn, number, &stop, &committed)))
             })
             .collect();
+        // One that is open in any case while an export runs: its stamp is older than the export, its commit is younger.
+        let open = format!("begin; insert into trig values ({}, {round})", 1_000_000 + round);
+        looking.block_on(straddling.batch_execute(&open)).expect("written");
         for export in 0..=round % 2 {
             // The control proves that the writers can be missed; a few rounds of it are enough.
             if control_lost == 0 {
@@ -288,6 +291,7 @@ fn rounds(count: u32) {
             }
             consumer.export(Duration::from_millis(if export == 1 { 30 } else { 0 }));
         }
+        looking.block_on(straddling.batch_execute("commit")).expect("committed");
         stop.store(true, Ordering::Relaxed);
         for writer in writers {
             writer.join().expect("no writer failed");

@@ -159,7 +159,7 @@ impl Server {
     /// Polls until the manifest is there.
     pub(crate) fn manifest(&self, status_url: &str) -> Value {
         let answer = self.ended(status_url, &[]);
-        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(answer.status, 200, "{}\n{}", answer.text(), self.log());
         answer.json()
     }
 

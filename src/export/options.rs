@@ -1,0 +1,63 @@
+//! How an export is run, and what it gives.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::bulk::manifest::Manifest;
+use crate::bulk::report::Report;
+use crate::fhir::outcome::OperationOutcome;
+use crate::sink::Codec;
+
+/// How an export is run.
+#[derive(Debug, Clone)]
+pub struct ExportOptions {
+    /// Parallel workers, each with a thread and at least one session.
+    pub workers: usize,
+    /// Sessions one worker may hold for the streams of one mapping; more streams share the last one.
+    pub sessions_per_worker: usize,
+    /// A file is closed when it has reached this size (bytes, not compressed).
+    pub file_bytes: u64,
+    /// How files are stored.
+    pub codec: Codec,
+    /// Bytes a worker encodes before it writes.
+    pub chunk_bytes: usize,
+    /// How long to wait for writers that are open when the export begins (M-02).
+    pub snapshot_wait: Duration,
+    /// Count the references that point to nothing.
+    pub check_references: bool,
+    /// What stands before file names in the manifest; nothing makes them relative to it.
+    pub base_url: String,
+    /// The kick-off URL the manifest repeats.
+    pub request_url: String,
+    /// Where the ids of mappings without `deleted` are kept, so that deletions are found by comparing.
+    pub ledger: Option<PathBuf>,
+    /// What is to be told beside what the export itself finds: parameters that were ignored (K-09).
+    pub notices: Vec<OperationOutcome>,
+}
+
+impl Default for ExportOptions {
+    fn default() -> Self {
+        Self {
+            workers: std::thread::available_parallelism().map_or(1, |cores| cores.get() / 2 + 1),
+            sessions_per_worker: 8,
+            file_bytes: 256 * 1024 * 1024,
+            codec: Codec::None,
+            chunk_bytes: 256 * 1024,
+            snapshot_wait: Duration::from_secs(5),
+            check_references: false,
+            base_url: String::new(),
+            request_url: String::new(),
+            ledger: None,
+            notices: Vec::new(),
+        }
+    }
+}
+
+/// A finished export.
+#[derive(Debug)]
+pub struct Exported {
+    /// As written to `manifest.json`.
+    pub manifest: Manifest,
+    /// As written to `report.json`.
+    pub report: Report,
+}
