@@ -19,7 +19,6 @@ const LONG_FILES: &[(&str, &str)] = &[
     ("src/encode/scope.rs", "the row, its lists and their cursors move together"),
     ("src/encode/tests.rs", "the cases of every op, in the order of program.rs"),
     ("src/encode/time.rs", "every date and time form with its tests"),
-    ("src/export/run.rs", "an export from start to end, read from top to bottom"),
     ("src/mapping/check/object.rs", "one walk over the members of an object"),
     ("src/mapping/check/reference.rs", "both forms of a reference, with their mistakes"),
     ("src/mapping/check/value.rs", "one arm per form of a value"),

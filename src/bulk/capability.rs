@@ -245,8 +245,7 @@ fn parameters(scope: Scope, dialect: Dialect) -> Vec<Value> {
             "_typeFilter",
             "*",
             "string",
-            "A search `Type?parameter=value` by token parameters, without modifiers; several of one type are \
-             alternatives."
+            "A search `Type?parameter=value` by parameters that are listed; several of one type are alternatives."
                 .to_owned(),
         ),
     ];

@@ -49,7 +49,7 @@ pub struct Options {
 pub struct Catalogue {
     /// Name of the pack.
     pub pack: String,
-    /// The mapped types and the token parameters of each that `_typeFilter` can use.
+    /// The mapped types and the search parameters of each that `_typeFilter` can use.
     pub types: Vec<TypeFeatures>,
 }
 

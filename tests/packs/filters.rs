@@ -185,7 +185,6 @@ fn by_id(resources: Option<&Vec<Value>>) -> BTreeMap<&str, &Value> {
     resources.into_iter().flatten().map(|one| (one["id"].as_str().expect("an id"), one)).collect()
 }
 
-/// K-56, K-57, K-63, K-64
 fn agree(engine: &Engine, searches: usize, seed: u64) {
     let zone = TimeZone::get("America/New_York").expect("a zone");
     let patients = engine.texts("select id::text from patients order by id limit 4");
@@ -239,6 +238,7 @@ fn agree(engine: &Engine, searches: usize, seed: u64) {
     assert!(read * 10 < whole * 9, "SQL leaves rows out: {read} of {whole} were read");
 }
 
+// K-56 K-57 K-63 K-64
 #[tokio::test]
 async fn filters_find_what_the_book_says() {
     with_engine(|engine| agree(engine, 6, 1)).await;

@@ -22,7 +22,7 @@ const MAPPED: &[&str] = &[
 
 const BASE: &str = "https://bulk.example.org/r4";
 
-/// Parameters that would be token parameters and are not supported are left out on purpose.
+/// Parameters of the types that are not supported are left out on purpose.
 fn searchable(resource_type: &str, code: &str) -> bool {
     matches!(
         (resource_type, code),
