@@ -191,6 +191,8 @@ impl SinkFile for LocalFile {
         if self.sealed.is_none() {
             self.end()?;
             self.sealed = Some(self.join()?.ok_or_else(|| self.broken())?);
+            // Many whole files may wait for the end of the export.
+            self.unused.try_iter().for_each(drop);
         }
         Ok(())
     }
@@ -431,6 +433,8 @@ mod tests {
         file.write(&vec![b'x'; 40 * CHUNK + 7]).unwrap();
         assert_eq!(file.made, CHUNKS);
         assert!(file.chunk.capacity() <= CHUNK);
+        file.seal().unwrap();
+        assert_eq!((file.chunk.capacity(), file.unused.try_iter().count()), (0, 0), "a whole file holds nothing");
         assert_eq!(file.commit().unwrap().raw_bytes, 40 * CHUNK as u64 + 7);
     }
 }
