@@ -247,5 +247,5 @@ async fn filters_find_what_the_book_says() {
 #[tokio::test]
 #[ignore = "long"]
 async fn soak_filters_find_what_the_book_says() {
-    with_engine(|engine| agree(engine, 400, 2)).await;
+    with_engine(|engine| agree(engine, 100, 2)).await;
 }
