@@ -77,6 +77,26 @@ pub struct DatabaseArgs {
     pub database: Option<String>,
 }
 
+/// How an export runs, and how its files are stored.
+#[derive(Debug, Default, Args)]
+pub struct RunArgs {
+    /// Parallel sessions
+    #[arg(long, value_name = "N")]
+    pub workers: Option<String>,
+    /// Margin of the watermark
+    #[arg(long, value_name = "TIME")]
+    pub overlap: Option<String>,
+    /// Size of a file
+    #[arg(long, value_name = "SIZE")]
+    pub file_size: Option<String>,
+    /// Store files compressed by gzip
+    #[arg(long, conflicts_with = "zstd")]
+    pub gzip: bool,
+    /// Store files compressed by Zstandard
+    #[arg(long)]
+    pub zstd: bool,
+}
+
 /// Export the resources of a pack as NDJSON files with a manifest.
 ///
 /// All types are read from one snapshot. Files appear in the output directory only whole; the manifest comes last,
@@ -108,21 +128,9 @@ pub struct ExportArgs {
     /// searches of a type are alternatives
     #[arg(long = "type-filter", value_name = "SEARCH")]
     pub type_filters: Vec<String>,
-    /// Parallel sessions
-    #[arg(long, value_name = "N")]
-    pub workers: Option<String>,
-    /// Margin of the watermark
-    #[arg(long, value_name = "TIME")]
-    pub overlap: Option<String>,
-    /// Size of a file
-    #[arg(long, value_name = "SIZE")]
-    pub file_size: Option<String>,
-    /// Store files compressed by gzip
-    #[arg(long, conflicts_with = "zstd")]
-    pub gzip: bool,
-    /// Store files compressed by Zstandard
-    #[arg(long)]
-    pub zstd: bool,
+    /// How it runs.
+    #[command(flatten)]
+    pub run: RunArgs,
     /// Keep the ids of mappings without `deleted` in this directory, and with --since tell which of them are gone
     #[arg(id = "ledger_dir", long = "ledger", value_name = "DIR")]
     pub ledger_dir: Option<PathBuf>,
@@ -301,14 +309,24 @@ impl DatabaseArgs {
     }
 }
 
+impl RunArgs {
+    /// The settings among them.
+    pub fn flags(&self) -> Flags {
+        let mut flags = given([("workers", &self.workers), ("file-size", &self.file_size), ("overlap", &self.overlap)]);
+        let codecs = [(self.gzip, "gzip"), (self.zstd, "zstd")];
+        let codec = codecs.into_iter().find(|(asked, _)| *asked);
+        flags.extend(codec.map(|(_, codec)| ("compression", codec.to_owned())));
+        flags
+    }
+}
+
 impl ExportArgs {
     /// The settings among them.
     pub fn flags(&self) -> Flags {
         let mut flags = self.database.flags();
         flags.extend(self.pack.flags());
-        flags.extend(given([("out", &self.out), ("workers", &self.workers), ("file-size", &self.file_size)]));
-        flags.extend(given([("overlap", &self.overlap)]));
-        flags.extend(codec(self.gzip, self.zstd));
+        flags.extend(given([("out", &self.out)]));
+        flags.extend(self.run.flags());
         flags
     }
 
@@ -321,11 +339,6 @@ impl ExportArgs {
             patients: self.patients.clone(),
         }
     }
-}
-
-fn codec(gzip: bool, zstd: bool) -> Option<(&'static str, String)> {
-    let codecs = [(gzip, "gzip"), (zstd, "zstd")];
-    codecs.into_iter().find(|(asked, _)| *asked).map(|(_, codec)| ("compression", codec.to_owned()))
 }
 
 fn given<const N: usize>(flags: [(&'static str, &Option<String>); N]) -> Flags {

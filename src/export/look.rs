@@ -145,7 +145,7 @@ pub async fn groups(
     let rules = ExportRequest { withheld: withheld.to_vec(), ..ExportRequest::default() };
     let wanted_alone = search::wanted(&prepared.pack, &rules, "Group")?.filter(|_| id.is_some());
     let snapshot = source.snapshot(Duration::ZERO).await?;
-    let zone = prepared.pack.project.timezone.as_deref().unwrap_or("UTC");
+    let zone = prepared.pack.project.zone();
     let wanted_alone = wanted_alone.map(|wanted| Search::new(&wanted, zone)).transpose()?;
     let ids: Vec<String> = id.into_iter().map(str::to_owned).collect();
     let (wanted, _) = ids::find(&snapshot.session().await?, prepared, "Group", &ids).await?;

@@ -71,7 +71,7 @@ pub(super) async fn restrict(
     request: &ExportRequest,
 ) -> Result<Filter, ExportError> {
     let (pack, catalog) = (&prepared.pack, &prepared.catalog);
-    let zone = pack.project.timezone.as_deref().unwrap_or("UTC");
+    let zone = pack.project.zone();
     let Some(mapping) = pack.mappings.iter().find(|mapping| mapping.name == compiled.mapping) else {
         return Ok(Filter::default());
     };
@@ -98,7 +98,7 @@ pub(super) async fn plan<'a>(
     let session = snapshot.session().await?;
     let pack = &prepared.pack;
     let catalog = &prepared.catalog;
-    let zone = pack.project.timezone.as_deref().unwrap_or("UTC");
+    let zone = pack.project.zone();
     let undated_commits = match request.since {
         Some(since) if !commits(pack, catalog).is_empty() => {
             let answer = session.query_text(&commits_may_be_undated(&text_of(since))).await?;

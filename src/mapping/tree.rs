@@ -49,6 +49,13 @@ pub struct Project {
     pub policy: Policy,
 }
 
+impl Project {
+    /// The zone of local times: [`Project::timezone`], else UTC.
+    pub fn zone(&self) -> &str {
+        self.timezone.as_deref().unwrap_or("UTC")
+    }
+}
+
 /// `policy:` of `project.yaml`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {

@@ -104,7 +104,7 @@ pub fn tombstones(
     catalog: &Catalog,
     changed: &Changed,
 ) -> Option<Tombstones> {
-    let zone = pack.project.timezone.as_deref().unwrap_or("UTC");
+    let zone = pack.project.zone();
     let mut lower = Lower::new(pack, mapping, sources, catalog)?;
     let filter = match mapping.header.deleted.as_ref()? {
         Deleted::Column(_) => filter::deleted(mapping, catalog.rows.get(&mapping.name)?, changed, zone)?,

@@ -53,9 +53,7 @@ fn updated_within(filter: &mut Filter, mapping: &Mapping, rows: &RowSource, chan
         return before(filter, &stamps, changed, zone);
     };
     // A condition on several tables uses no index; one on each does.
-    let (after, value) = lower(&first.kind, zone);
-    // Only here: the mapping's own SQL may have braces.
-    let value = value.replace("{}", &format!("${}", filter.params.len() + 1));
+    let (after, value) = lower(&first.kind, zone, &filter.param(Param::Text(since.clone())));
     let absent = |stamp: &Stamp<'_>| format!("{} is null", stamp.sql("r"));
     let mut any: Vec<String> = stamps.iter().map(|stamp| format!("{} {after} {value}", stamp.sql("r"))).collect();
     if changed.undated_commits || stamps.iter().all(|stamp| !stamp.commit) {
@@ -68,7 +66,6 @@ fn updated_within(filter: &mut Filter, mapping: &Mapping, rows: &RowSource, chan
     let from = from_item(&mapping.header.rows, "r");
     let selects: Vec<String> = any.iter().map(|one| format!("select {} from {from} where {one}", key("r"))).collect();
     filter.conditions.push(format!("({}) in ({})", key("q"), selects.join(" union all ")));
-    filter.params.push(Param::Text(since.clone()));
     before(filter, &stamps, changed, zone);
 }
 
@@ -99,59 +96,57 @@ pub fn deleted(mapping: &Mapping, rows: &RowSource, changed: &Changed, zone: &st
 /// Adds the bounds on a time column; `undated`: also what has no time there.
 pub fn within(filter: &mut Filter, column: &str, kind: &PgKind, changed: &Changed, zone: &str, undated: bool) {
     if let Some(since) = &changed.since {
-        let (after, value) = lower(kind, zone);
+        let (after, value) = lower(kind, zone, &filter.param(Param::Text(since.clone())));
         let bound = format!("{column} {after} {value}");
-        let bound = if undated { format!("({bound} or {column} is null)") } else { bound };
-        filter.push(&bound, Param::Text(since.clone()));
+        filter.conditions.push(if undated { format!("({bound} or {column} is null)") } else { bound });
     }
     if let Some(until) = &changed.until {
-        let (before, value) = upper(kind, zone);
-        filter.push(&format!("({column} {before} {value} or {column} is null)"), Param::Text(until.clone()));
+        let (before, value) = upper(kind, zone, &filter.param(Param::Text(until.clone())));
+        filter.conditions.push(format!("({column} {before} {value} or {column} is null)"));
     }
 }
 
-/// What a time of this kind is compared with, so that nothing after an instant is left out. A `date` includes the day
+/// What a time of this kind is compared with, in terms of the parameter `at`, so that nothing after an instant is left out. A `date` includes the day
 /// of the bound. The hour before clocks are put back comes twice: whatever was stamped in the second comes with the
 /// first, since a repeated row does less harm than a lost one.
-fn lower(kind: &PgKind, zone: &str) -> (&'static str, String) {
+fn lower(kind: &PgKind, zone: &str, at: &str) -> (&'static str, String) {
     let zone = quote_literal(zone);
     match kind {
-        PgKind::Date => (">=", format!("({{}}::text::timestamptz at time zone {zone})::date")),
+        PgKind::Date => (">=", format!("({at}::text::timestamptz at time zone {zone})::date")),
         PgKind::Timestamp => (
             ">",
             format!(
-                "least({{}}::text::timestamptz at time zone {zone}, \
-                 ({{}}::text::timestamptz + interval '1 hour') at time zone {zone} - interval '1 hour')"
+                "least({at}::text::timestamptz at time zone {zone}, \
+                 ({at}::text::timestamptz + interval '1 hour') at time zone {zone} - interval '1 hour')"
             ),
         ),
-        _ => (">", "{}::text::timestamptz".to_owned()),
+        _ => (">", format!("{at}::text::timestamptz")),
     }
 }
 
 /// The same for what is before an instant.
-fn upper(kind: &PgKind, zone: &str) -> (&'static str, String) {
+fn upper(kind: &PgKind, zone: &str, at: &str) -> (&'static str, String) {
     let zone = quote_literal(zone);
     match kind {
-        PgKind::Date => ("<=", format!("({{}}::text::timestamptz at time zone {zone})::date")),
+        PgKind::Date => ("<=", format!("({at}::text::timestamptz at time zone {zone})::date")),
         PgKind::Timestamp => (
             "<",
             format!(
-                "greatest({{}}::text::timestamptz at time zone {zone}, \
-                 ({{}}::text::timestamptz - interval '1 hour') at time zone {zone} + interval '1 hour')"
+                "greatest({at}::text::timestamptz at time zone {zone}, \
+                 ({at}::text::timestamptz - interval '1 hour') at time zone {zone} + interval '1 hour')"
             ),
         ),
-        _ => ("<", "{}::text::timestamptz".to_owned()),
+        _ => ("<", format!("{at}::text::timestamptz")),
     }
 }
 
 /// Adds "one of `columns` holds one of these keys"; an empty list matches nothing.
 pub fn keys(filter: &mut Filter, columns: &[(String, PgKind)], keys: &[String]) {
-    let number = filter.params.len() + 1;
+    let keys = filter.param(Param::TextArray(keys.to_vec()));
     let any: Vec<String> = columns
         .iter()
-        .map(|(column, kind)| format!("q.{} = any(${number}::text[]::{}[])", quote_ident(column), cast_name(kind)))
+        .map(|(column, kind)| format!("q.{} = any({keys}::text[]::{}[])", quote_ident(column), cast_name(kind)))
         .collect();
-    filter.params.push(Param::TextArray(keys.to_vec()));
     filter.conditions.push(if any.is_empty() { "false".to_owned() } else { format!("({})", any.join(" or ")) });
 }
 

@@ -59,14 +59,14 @@ impl Membership<'_> {
         if self.patient.1 != kind {
             patient = format!("{patient}::{}", cast_name(kind));
         }
-        let condition = format!(
-            "q.{} in (select {patient} from {} where m.{} = {{}}::text::{})",
+        let group = filter.param(Param::Text(group.to_owned()));
+        filter.conditions.push(format!(
+            "q.{} in (select {patient} from {} where m.{} = {group}::text::{})",
             quote_ident(column),
             from_item(self.rows, "m"),
             quote_ident(self.group.0),
             cast_name(self.group.1)
-        );
-        filter.push(&condition, Param::Text(group.to_owned()));
+        ));
     }
 
     /// Reads which of these patients' keys (as text) are in the group: one `text` per row.

@@ -126,10 +126,10 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Adds a condition; `{}` in it becomes the parameter's placeholder.
-    pub fn push(&mut self, condition: &str, param: Param) {
+    /// Adds a parameter, and gives what stands for it in conditions.
+    pub fn param(&mut self, param: Param) -> String {
         self.params.push(param);
-        self.conditions.push(condition.replace("{}", &format!("${}", self.params.len())));
+        format!("${}", self.params.len())
     }
 }
 

@@ -89,10 +89,12 @@ impl Known {
                  from provenances v left join observations o on o.id = v.observation\n"
                     .to_owned(),
             ),
+            // Braces are the pack's own.
+            ("sql/members.sql".to_owned(), "select * from members where '{}'::text[] <@ array[cohort]\n".to_owned()),
             (
                 "mappings/group.yaml".to_owned(),
                 format!(
-                    "table: cohorts\nkey: id\nmembers: {{table: members, parent: cohort, patient: patient}}\n\
+                    "table: cohorts\nkey: id\nmembers: {{sql: members.sql, parent: cohort, patient: patient}}\n\
                      resource:\n  resourceType: Group\n  id: $id\n  meta: {LABEL}\n  type: person\n  actual: true\n"
                 ),
             ),

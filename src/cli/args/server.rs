@@ -3,7 +3,7 @@
 
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 
-use super::{DatabaseArgs, Flags, PackArgs, codec, given};
+use super::{DatabaseArgs, Flags, PackArgs, RunArgs};
 use crate::config::table::{Kind, SERVER_SETTINGS, Setting};
 
 /// Serve exports over HTTP: FHIR Bulk Data with SMART Backend Services.
@@ -18,21 +18,9 @@ pub struct ServeArgs {
     /// Which pack.
     #[command(flatten)]
     pub pack: PackArgs,
-    /// Parallel sessions
-    #[arg(long, value_name = "N")]
-    pub workers: Option<String>,
-    /// Margin of the watermark
-    #[arg(long, value_name = "TIME")]
-    pub overlap: Option<String>,
-    /// Size of a file
-    #[arg(long, value_name = "SIZE")]
-    pub file_size: Option<String>,
-    /// Store files compressed by gzip
-    #[arg(long, conflicts_with = "zstd")]
-    pub gzip: bool,
-    /// Store files compressed by Zstandard
-    #[arg(long)]
-    pub zstd: bool,
+    /// How exports run.
+    #[command(flatten)]
+    pub run: RunArgs,
     /// The settings of the server.
     #[command(flatten)]
     pub server: ServerFlags,
@@ -53,9 +41,7 @@ impl ServeArgs {
     pub fn flags(&self) -> Flags {
         let mut flags = self.database.flags();
         flags.extend(self.pack.flags());
-        let own = [("workers", &self.workers), ("overlap", &self.overlap), ("file-size", &self.file_size)];
-        flags.extend(given(own));
-        flags.extend(codec(self.gzip, self.zstd));
+        flags.extend(self.run.flags());
         flags.extend(self.server.0.clone());
         flags
     }

@@ -4,8 +4,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::Search;
-use crate::bulk::Level;
-use crate::bulk::kickoff::{Dialect, Intake, Known, read};
+use crate::bulk::kickoff::add_filter;
+use crate::bulk::{ExportRequest, Known, Parameters, TypeFilter};
 use crate::plan::search::{Test, Wanted};
 
 /// Whether `search` (`Observation?status=final`, parameters joined by `&`) finds a resource.
@@ -18,18 +18,7 @@ fn finds_in(zone: &str, searches: &[&str], resource: &Value) -> bool {
 }
 
 fn wanted(searches: &[&str]) -> Wanted {
-    let parameter = |search: &&str| json!({"name": "_typeFilter", "valueString": search});
-    let parameters: Vec<Value> = searches.iter().map(parameter).collect();
-    let body = json!({"resourceType": "Parameters", "parameter": parameters}).to_string();
     let resource_type = searches[0].split_once('?').expect("a type").0;
-    let intake = Intake {
-        dialect: Dialect::V4,
-        level: Level::System,
-        post: true,
-        query: None,
-        body: Some(body.as_bytes()),
-        lenient: false,
-    };
     let known = Known {
         mapped: &[resource_type],
         base_url: "https://bulk.example.org/fhir",
@@ -37,15 +26,15 @@ fn wanted(searches: &[&str]) -> Wanted {
         searchable: &|_, _| true,
         strict_filters: true,
     };
-    let refused = |refusal: crate::bulk::kickoff::Refusal| panic!("{searches:?}: {}", refusal.outcome.to_json());
-    let tests = |filter: &crate::bulk::TypeFilter| -> Vec<Test> {
+    let mut request = ExportRequest::new(&Parameters::default(), known.mapped).expect("a request");
+    for search in searches {
+        add_filter(&mut request, search, &known).unwrap_or_else(|error| panic!("{search}: {error}"));
+    }
+    let tests = |filter: &TypeFilter| -> Vec<Test> {
         let test = |parameter| Test::new(resource_type, parameter, &|_| true).expect("a test");
         filter.parameters.iter().map(test).collect()
     };
-    Wanted {
-        any: read(&intake, &known).unwrap_or_else(refused).request.filters.iter().map(tests).collect(),
-        none: Vec::new(),
-    }
+    Wanted { any: request.filters.iter().map(tests).collect(), none: Vec::new() }
 }
 
 /// Searches that find a resource, and searches that do not.

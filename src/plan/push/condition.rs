@@ -1,7 +1,5 @@
 //! What is known of a row before it is read.
 
-use std::fmt::Write as _;
-
 use crate::plan::select::{Filter, Param};
 
 /// What is known of a row before it is read.
@@ -75,11 +73,7 @@ pub(super) fn narrow(filter: &mut Filter, condition: Vec<Piece>) {
     for piece in condition {
         match piece {
             Piece::Text(sql) => text.push_str(&sql),
-            Piece::Param(param) => {
-                filter.params.push(param);
-                // Writing to a String cannot fail.
-                let _ = write!(text, "${}", filter.params.len());
-            }
+            Piece::Param(param) => text.push_str(&filter.param(param)),
         }
     }
     filter.conditions.push(text);

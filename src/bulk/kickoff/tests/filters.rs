@@ -198,20 +198,11 @@ fn filters_that_cannot_filter() {
 #[test]
 fn values_by_kind_of_parameter() {
     let open = |_: &str, _: &str| true;
+    let known =
+        Known { mapped: MAPPED, base_url: BASE, compartment: &|_| true, searchable: &open, strict_filters: true };
     let asked = |search: &str| {
-        let body = json!({"resourceType": "Parameters", "parameter": [{"name": "_typeFilter", "valueString": search}]});
-        let body = body.to_string();
-        let intake = Intake {
-            dialect: Dialect::V4,
-            level: Level::System,
-            post: true,
-            query: None,
-            body: Some(body.as_bytes()),
-            lenient: false,
-        };
-        let known =
-            Known { mapped: MAPPED, base_url: BASE, compartment: &|_| true, searchable: &open, strict_filters: false };
-        read(&intake, &known).map(|kick_off| kick_off.request.filters[0].parameters[0].ask.clone())
+        let mut request = ExportRequest::new(&Parameters::default(), MAPPED).expect("a request");
+        add_filter(&mut request, search, &known).map(|()| request.filters[0].parameters[0].ask.clone())
     };
     let compared = |prefix, value: &str| Compared { prefix, value: value.to_owned() };
     let local = |resource_type: Option<&str>, id: &str| Target::Local {
