@@ -215,16 +215,21 @@ impl From<ExportError> for Failure {
         match error {
             ExportError::Source(error) => error.into(),
             ExportError::Sink(error) => error.into(),
-            ExportError::Ledger(error) => Self::new(Exit::Failed, &error, error.help().map(str::to_owned)),
+            ExportError::Ledger(error) => Self::new(Exit::Failed, &error, Some(error.help().to_owned())),
             ExportError::Cancelled => Self::new(Exit::Interrupted, &error, None),
             ExportError::UnknownPatients(_) => {
                 let help = "An export for patients that do not exist would look like empty records; check the ids.";
                 Self::new(Exit::Usage, &error, Some(help.to_owned()))
             }
-            ExportError::PatientsNotApplicable { .. }
-            | ExportError::UnknownGroup
-            | ExportError::NoMembers { .. }
-            | ExportError::Search(_) => Self::new(Exit::Usage, &error, None),
+            ExportError::PatientsNotApplicable { .. } => {
+                let help = "Leave its type out by `--type`, or restrict nothing to patients.";
+                Self::new(Exit::Usage, &error, Some(help.to_owned()))
+            }
+            ExportError::Search(_) => {
+                let help = "Name a system that its codes are from, or the code alone.";
+                Self::new(Exit::Usage, &error, Some(help.to_owned()))
+            }
+            ExportError::UnknownGroup | ExportError::NoMembers { .. } => Self::new(Exit::Usage, &error, None),
             ExportError::Ids(_) => {
                 let help = "Two resources of a type with one id overwrite each other at the receiver; mend key or id.";
                 Self::new(Exit::Failed, &error, Some(help.to_owned()))

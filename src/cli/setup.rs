@@ -36,6 +36,20 @@ pub(super) struct Facts<'a> {
 
 /// Settings that need each other.
 pub(super) fn consistent(server: &ServerSettings) -> Result<(), Failure> {
+    let of_external = [
+        ("issuer", &server.issuer),
+        ("jwks-url", &server.jwks_url),
+        ("audience", &server.audience),
+        ("token-url", &server.token_url),
+    ];
+    if let Some((name, _)) = of_external.iter().find(|(_, given)| given.is_some())
+        && server.auth != AuthMode::External
+    {
+        return Err(Failure::usage(
+            format!("`{name}` is about another authorization server, and would have no effect"),
+            "Say `auth: external`, or leave it out.",
+        ));
+    }
     let needs = |name: &str, why: &str, help: &str| Err(Failure::usage(format!("`{name}` is needed {why}"), help));
     match server.auth {
         AuthMode::Smart if server.clients.is_none() => needs(

@@ -75,12 +75,15 @@ impl LedgerError {
     }
 
     /// What the operator can do about it.
-    pub fn help(&self) -> Option<&'static str> {
+    pub fn help(&self) -> &'static str {
         match self {
-            Self::Damaged { .. } => Some(
-                "Remove the file: a ledger then begins anew, and the next export says that earlier deletions are unknown.",
-            ),
-            _ => None,
+            Self::Damaged { .. } => {
+                "Remove the file: a ledger then begins anew, and the next export says that earlier deletions are unknown."
+            }
+            Self::Ids(_) => "Say in its header where deletions are recorded (`deleted`), or export without a ledger.",
+            _ if self.no_space() => "Free space there; the ledger is as it was.",
+            Self::Io { .. } => "The directory and its files must belong to the user who runs smelt, and be writable.",
+            Self::Sort(_) => "Temporary files are made in `TMPDIR`; see that it is writable. The ledger is as it was.",
         }
     }
 }
