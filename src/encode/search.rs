@@ -28,6 +28,8 @@ pub struct Search {
     any: Vec<Vec<Test>>,
     /// None of them finds it.
     none: Vec<Vec<Test>>,
+    /// The members of a resource that they look at.
+    names: Vec<String>,
     /// Where dates without a zone are.
     zone: TimeZone,
 }
@@ -56,8 +58,13 @@ impl Search {
         };
         let search = |tests: &Vec<_>| tests.iter().map(test).collect();
         let all = |searches: &[Vec<_>]| searches.iter().map(search).collect::<Result<_, EncodeError>>();
-        let (any, none) = (all(&wanted.any)?, all(&wanted.none)?);
-        Ok(Self { any, none, zone })
+        let (any, none): (Vec<Vec<Test>>, Vec<_>) = (all(&wanted.any)?, all(&wanted.none)?);
+        let first = |look: &Look| match look.steps.first() {
+            Some(Step::Member(name)) => name.clone(),
+            _ => "extension".to_owned(),
+        };
+        let names = any.iter().chain(&none).flatten().flat_map(|test| &test.looks).map(first).collect();
+        Ok(Self { any, none, names, zone })
     }
 
     /// True when the resource is wanted; a text that is no JSON object never is.
@@ -159,15 +166,9 @@ impl<'de> Visitor<'de> for Kept<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let first = |look: &Look| match look.steps.first() {
-            Some(Step::Member(name)) => name.clone(),
-            _ => "extension".to_owned(),
-        };
-        let looks = self.0.any.iter().chain(&self.0.none).flatten().flat_map(|test| &test.looks);
-        let names: Vec<String> = looks.map(first).collect();
         let mut kept = Members::new();
         while let Some(name) = map.next_key::<String>()? {
-            if names.contains(&name) {
+            if self.0.names.contains(&name) {
                 kept.insert(name, map.next_value()?);
             } else {
                 map.next_value::<IgnoredAny>()?;
