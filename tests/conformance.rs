@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use std::fs;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::rust_text::{root, rust_files};
 
@@ -103,20 +104,23 @@ fn ids() -> Vec<String> {
     CLAUSES.iter().flat_map(|(_, letter, ranges)| of(*letter, ranges)).collect()
 }
 
-/// The list is TOML, a clause on a line: as little of the language as it needs is read.
 fn list() -> BTreeMap<String, Clause> {
-    let text = fs::read_to_string(root().join(LIST)).unwrap();
-    let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     let mut list = BTreeMap::new();
-    for line in lines {
-        let (id, clause) = clause(line).unwrap_or_else(|| panic!("{LIST} has a line of another form: {line}"));
-        assert!(list.insert(id, clause).is_none(), "{LIST} has a clause twice: {line}");
+    for (id, clause) in entries(LIST) {
+        assert!(list.insert(id.clone(), clause).is_none(), "{LIST} has {id} twice");
     }
     list
 }
 
+/// A list is TOML, an entry on a line: as little of the language as it needs is read.
+pub(crate) fn entries<T: DeserializeOwned>(path: &str) -> Vec<(String, T)> {
+    let text = fs::read_to_string(root().join(path)).unwrap();
+    let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines.map(|line| entry(line).unwrap_or_else(|| panic!("{path} has a line of another form: {line}"))).collect()
+}
+
 /// `K-01 = { key = "value", key = ["value"] }`
-fn clause(line: &str) -> Option<(String, Clause)> {
+fn entry<T: DeserializeOwned>(line: &str) -> Option<(String, T)> {
     let (id, rest) = line.split_once(" = { ")?;
     let mut rest = rest.strip_suffix(" }")?;
     let mut members = serde_json::Map::new();
@@ -130,10 +134,10 @@ fn clause(line: &str) -> Option<(String, Clause)> {
     Some((id.to_owned(), serde_json::from_value(members.into()).ok()?))
 }
 
-/// Clause, and the tests that name it.
-type Named = BTreeMap<String, BTreeSet<String>>;
+/// Clause, and the tests that name it, each as `path name`.
+pub(crate) type Named = BTreeMap<String, BTreeSet<String>>;
 
-fn named() -> Named {
+pub(crate) fn named() -> Named {
     let mut named = Named::new();
     for directory in ["src", "tests"] {
         let files = rust_files(directory).unwrap();

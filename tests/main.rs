@@ -12,6 +12,7 @@ mod engine;
 mod layers;
 mod mappings;
 mod packs;
+mod parameters;
 mod reference;
 mod rust_text;
 mod smart;

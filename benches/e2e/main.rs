@@ -18,14 +18,14 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use machine::Server;
-use peers::Peer;
+use peers::{Part, Peer};
 use table::Table;
 
 /// Every round measures all the peers of a table once; figures of a table are medians over its rounds.
 const ROUNDS: usize = 5;
 
-/// Copies of the demo's patients in the large store, and in the one that is a tenth of it.
-const COPIES: [(&str, u32); 2] = [("big", 339), ("mid", 34)];
+/// Copies of the demo's patients in the large store, in the one that is a tenth of it, and in one of two million rows.
+const COPIES: [(&str, u32); 3] = [("big", 339), ("mid", 34), ("two", 49)];
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -85,6 +85,11 @@ fn tables() -> Vec<Table> {
             .row("smelt, files, 2 workers", Peer::smelt("mid", &peers::TYPES, "file", 2))
             .row("`COPY` binary, same columns, one after the other", Peer::copy("mid", &peers::ALL))
             .row("`json_build_object`, one after the other", Peer::json("mid", &peers::RESOURCES, false)),
+        Table::new("A part of 2 M resources, to files", "all", "two")
+            .row("everything", Peer::part("two", Part::Whole))
+            .row("`_since`: one row in a thousand was changed", Peer::part("two", Part::Changed))
+            .row("`patient`: one of 14,455", Peer::part("two", Part::Patient))
+            .row("a Group: one patient in a hundred", Peer::part("two", Part::Group)),
         Table::new("Memory: ten times the rows", "observations", "mid")
             .at_most(3)
             .row("smelt, files, 2 workers, 0.5 M rows", Peer::smelt("mid", &["Observation"], "file", 2))

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use smelt::bulk::{ExportRequest, Parameters};
+use smelt::bulk::{ExportRequest, Level, Parameters};
 use smelt::config::read_pack;
 use smelt::export::{Counting, ExportOptions, Exported, export, prepare};
 use smelt::fhir::alias;
@@ -17,23 +17,25 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Result, machine};
 
-/// The command that runs [`run`].
+/// The command that runs [`run`]. `part` is what of the types is asked for: nothing for all of them,
+/// `since=INSTANT`, `patient=ID` or `group=ID`.
 pub(crate) fn command(
     url: &str,
     schema: &str,
     types: &[&str],
+    part: &str,
     sink: &str,
     workers: usize,
     out: &Path,
 ) -> Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.args(["one", url, schema, &types.join(","), sink, &workers.to_string()]).arg(out);
+    command.args(["one", url, schema, &types.join(","), part, sink, &workers.to_string()]).arg(out);
     Ok(command)
 }
 
 /// Exports; the arguments are those of [`command`].
 pub(crate) fn run(args: &[String]) -> Result<()> {
-    let [url, schema, types, sink, workers, out] = args else { return Err("six arguments".into()) };
+    let [url, schema, types, part, sink, workers, out] = args else { return Err("seven arguments".into()) };
     let pack = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/e2e/pack");
     let Checked { pack, sources, .. } = check(load(&read_pack(&pack)?, alias::builtins()));
     let mut pack = pack.ok_or("the pack has errors")?;
@@ -58,9 +60,25 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
         drop(session);
         Ok::<_, Box<dyn std::error::Error>>((source, prepared.ok().ok_or("the pack does not fit the store")?))
     })?;
-    let given = Parameters { types: vec![types.to_owned()], ..Parameters::default() };
+    let mut given = Parameters { types: vec![types.to_owned()], ..Parameters::default() };
+    let group = match part.split_once('=') {
+        None => None,
+        Some(("since", instant)) => {
+            given.since = Some(instant.to_owned());
+            None
+        }
+        Some(("patient", id)) => {
+            given.patients = vec![id.to_owned()];
+            None
+        }
+        Some(("group", id)) => Some(id.to_owned()),
+        Some(_) => return Err("no such part".into()),
+    };
     let mapped: Vec<&str> = prepared.pack.mappings.iter().map(|mapping| mapping.resource_type.as_str()).collect();
-    let request = ExportRequest::new(&given, &mapped)?;
+    let mut request = ExportRequest::new(&given, &mapped)?;
+    if let Some(id) = group {
+        request.level = Level::Group(id);
+    }
     let (progress, cancel) = (Counting::default(), CancellationToken::new());
     let exported: Exported = if sink == "null" {
         let sink = Timed { sink: NullSink::default(), began: Instant::now(), first: Arc::default() };

@@ -44,11 +44,39 @@ fn columns(name: &str) -> &'static str {
     }
 }
 
+/// What of a store an export asks for.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) enum Part {
+    /// All of it.
+    #[default]
+    Whole,
+    /// What was changed after the first load: a thousandth.
+    Changed,
+    /// One patient.
+    Patient,
+    /// A Group with a hundredth of the patients.
+    Group,
+}
+
+impl Part {
+    /// As [`one::command`] takes it.
+    fn asked(self, server: &Server, schema: &str) -> Result<String> {
+        Ok(match self {
+            Self::Whole => String::new(),
+            Self::Changed => "since=2099-12-31T00:00:00Z".to_owned(),
+            Self::Patient => {
+                format!("patient={}", server.query(&format!("select id from {schema}.patients order by id limit 1"))?)
+            }
+            Self::Group => "group=hundredth".to_owned(),
+        })
+    }
+}
+
 /// One way to read a store.
 #[derive(Debug, Clone)]
 pub(crate) enum Peer {
     /// An export by this build.
-    Smelt { schema: &'static str, types: Vec<&'static str>, sink: &'static str, workers: usize },
+    Smelt { schema: &'static str, types: Vec<&'static str>, part: Part, sink: &'static str, workers: usize },
     /// `COPY … TO STDOUT (FORMAT binary)` by psql.
     Copy { schema: &'static str, names: Vec<&'static str> },
     /// Resources built in SQL, copied out.
@@ -59,7 +87,12 @@ pub(crate) enum Peer {
 
 impl Peer {
     pub(crate) fn smelt(schema: &'static str, types: &[&'static str], sink: &'static str, workers: usize) -> Self {
-        Self::Smelt { schema, types: types.to_vec(), sink, workers }
+        Self::Smelt { schema, types: types.to_vec(), part: Part::Whole, sink, workers }
+    }
+
+    /// Four types of a part of a store, to files, two workers.
+    pub(crate) fn part(schema: &'static str, part: Part) -> Self {
+        Self::Smelt { schema, types: TYPES.to_vec(), part, sink: "file", workers: 2 }
     }
 
     pub(crate) fn copy(schema: &'static str, names: &[&'static str]) -> Self {
@@ -73,9 +106,10 @@ impl Peer {
     /// Runs it once.
     pub(crate) fn run(&self, server: &Server) -> Result<Usage> {
         match self {
-            Self::Smelt { schema, types, sink, workers } => {
+            Self::Smelt { schema, types, part, sink, workers } => {
                 let out = tempfile::tempdir()?;
-                server.measure(&mut [one::command(&server.url(), schema, types, sink, *workers, out.path())?])
+                let part = part.asked(server, schema)?;
+                server.measure(&mut [one::command(&server.url(), schema, types, &part, sink, *workers, out.path())?])
             }
             Self::Copy { schema, names } => {
                 let mut commands: Vec<Command> = names.iter().map(|name| copy(server, schema, columns(name))).collect();
@@ -118,7 +152,7 @@ fn json_sql(name: &str) -> Result<String> {
 pub(crate) fn equal(server: &Server, schema: &str) -> Result<()> {
     for (resource_type, name) in TYPES.into_iter().zip(RESOURCES) {
         let out = tempfile::tempdir()?;
-        server.measure(&mut [one::command(&server.url(), schema, &[resource_type], "file", 2, out.path())?])?;
+        server.measure(&mut [one::command(&server.url(), schema, &[resource_type], "", "file", 2, out.path())?])?;
         let mut ours = BTreeMap::new();
         for entry in fs::read_dir(out.path())? {
             let path = entry?.path();

@@ -61,8 +61,10 @@ impl Table {
             table => count(server, self.schema, table)?,
         };
         let mut text = format!("\n### {}\n\n", self.title);
-        text.push_str("| | wall s | × first | resources/s | MB/s | server CPU | own CPU | peak RSS | first bytes |\n");
-        text.push_str("|---|--:|--:|--:|--:|--:|--:|--:|--:|\n");
+        text.push_str(
+            "| | wall s | × first | resources | resources/s | MB/s | server CPU | own CPU | peak RSS | first bytes |\n",
+        );
+        text.push_str("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n");
         let first = &measured[0];
         for ((name, _), usages) in self.peers.iter().zip(&measured) {
             let of = |figure: fn(&Usage) -> f64| median(usages.iter().map(figure).collect());
@@ -74,7 +76,10 @@ impl Table {
             let rows = if resources > 0.0 { resources } else { rows };
             writeln!(
                 text,
-                "| {name} | {wall:.2} | {ratio:.2} | {} | {} | {} | {} | {} | {} |",
+                "| {name} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
+                figure(wall),
+                figure(ratio),
+                or_none(resources, format!("{resources:.0}")),
                 or_none(resources, format!("{:.0} k", resources / wall / 1e3)),
                 or_none(resources, format!("{:.0}", of(|usage| usage.bytes) / wall / 1e6)),
                 per_row(of(|usage| usage.backend), rows),
@@ -85,6 +90,11 @@ impl Table {
         }
         Ok(text)
     }
+}
+
+/// Two digits that say something.
+fn figure(value: f64) -> String {
+    if value < 0.1 { format!("{value:.3}") } else { format!("{value:.2}") }
 }
 
 fn count(server: &Server, schema: &str, table: &str) -> Result<f64> {
