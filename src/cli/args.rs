@@ -86,6 +86,9 @@ pub struct RunArgs {
     /// Margin of the watermark
     #[arg(long, value_name = "TIME")]
     pub overlap: Option<String>,
+    /// How long to wait for open transactions
+    #[arg(long, value_name = "TIME")]
+    pub snapshot_wait: Option<String>,
     /// Size of a file
     #[arg(long, value_name = "SIZE")]
     pub file_size: Option<String>,
@@ -312,7 +315,12 @@ impl DatabaseArgs {
 impl RunArgs {
     /// The settings among them.
     pub fn flags(&self) -> Flags {
-        let mut flags = given([("workers", &self.workers), ("file-size", &self.file_size), ("overlap", &self.overlap)]);
+        let mut flags = given([
+            ("workers", &self.workers),
+            ("file-size", &self.file_size),
+            ("overlap", &self.overlap),
+            ("snapshot-wait", &self.snapshot_wait),
+        ]);
         let codecs = [(self.gzip, "gzip"), (self.zstd, "zstd")];
         let codec = codecs.into_iter().find(|(asked, _)| *asked);
         flags.extend(codec.map(|(_, codec)| ("compression", codec.to_owned())));

@@ -81,6 +81,7 @@ fn demo(
 
     let mut options = ExportOptions {
         file_bytes: settings.file_size,
+        snapshot_wait: settings.snapshot_wait,
         codec: settings.codec.unwrap_or_default(),
         check_references: true,
         ..ExportOptions::default()

@@ -29,6 +29,7 @@ const BASE_URL: &str = "https://localhost";
 pub(super) fn run(args: &ExportArgs, settings: &Settings, bars: &MultiProgress) -> Result<Exit, Failure> {
     let mut options = ExportOptions {
         file_bytes: settings.file_size,
+        snapshot_wait: settings.snapshot_wait,
         codec: settings.codec.unwrap_or_default(),
         ..Default::default()
     };

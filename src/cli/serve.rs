@@ -39,6 +39,7 @@ pub(super) fn run(settings: &Settings) -> Result<Exit, Failure> {
 
     let mut options = ExportOptions {
         file_bytes: settings.file_size,
+        snapshot_wait: settings.snapshot_wait,
         codec: settings.codec.unwrap_or(Codec::Gzip),
         ..ExportOptions::default()
     };

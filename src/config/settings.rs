@@ -35,6 +35,8 @@ pub struct Settings {
     pub workers: Option<NonZeroU32>,
     /// `overlap`
     pub overlap: Duration,
+    /// `snapshot-wait`
+    pub snapshot_wait: Duration,
     /// `file-size`, in bytes.
     pub file_size: u64,
     /// `compression`
@@ -191,6 +193,7 @@ impl Settings {
             out: look.path("out")?,
             workers: look.get("workers", |text| text.parse().ok())?,
             overlap: look.time("overlap")?.unwrap_or_default(),
+            snapshot_wait: look.time("snapshot-wait")?.unwrap_or_default(),
             file_size: look.get("file-size", value::size)?.unwrap_or(u64::MAX),
             codec: look.get("compression", value::codec)?,
             log_level: look.get("log-level", value::level)?.unwrap_or(tracing::Level::WARN),
@@ -246,6 +249,7 @@ mod tests {
             ("workers", "0"),
             ("workers", "many"),
             ("overlap", "8d"),
+            ("snapshot-wait", "2h"),
             ("file-size", "5"),
             ("file-size", "1PB"),
             ("file-size", "99999999999GiB"),

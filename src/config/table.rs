@@ -130,6 +130,15 @@ pub const SETTINGS: &[Setting] = &[
             replication. It must be longer than any transaction that writes.",
     },
     Setting {
+        name: "snapshot-wait",
+        kind: Kind::Time(0, 3_600),
+        default: Some("5s"),
+        env: "SMELT_SNAPSHOT_WAIT",
+        flag: "--snapshot-wait",
+        meaning: "How long an export waits, before it takes its snapshot, for transactions that are open: each that ends \
+            in time holds `transactionTime` back no longer.",
+    },
+    Setting {
         name: "file-size",
         kind: Kind::Size,
         default: Some("256MiB"),

@@ -4,6 +4,7 @@ use std::process::Command;
 
 use super::session::drop_role;
 use crate::support::database::Database;
+use crate::support::eventually;
 use crate::support::pack::{export_command, watch, write};
 
 const SCHEMA: &str = "create table t (id int primary key, at timestamptz, dead boolean);
@@ -43,4 +44,34 @@ async fn it_says_which_watermark_is_in_force_and_how_far_it_lags() {
     assert!(line.contains("grant pg_read_all_stats to smelt's role"), "{line}");
     writer.batch_execute("rollback").await.unwrap();
     drop_role(&admin, &role).await;
+}
+
+// M-02
+#[tokio::test(flavor = "current_thread")]
+async fn it_waits_for_open_transactions_as_long_as_it_may() {
+    let database = Database::new("create table u (id int primary key)").await;
+    let (writer, admin) = (database.client().await, database.client().await);
+    let home = tempfile::tempdir().unwrap();
+    write(home.path(), &[("mappings/organization.yaml", ORGANIZATION)]);
+    let export = |out: &str, wait: &str| {
+        let mut command = export_command(home.path(), database.dsn(), &home.path().join(out));
+        command.args(["--snapshot-wait", wait]);
+        command.spawn().unwrap()
+    };
+    let organization = |out: &str| std::fs::read_to_string(home.path().join(out).join("Organization.0001.ndjson"));
+
+    writer.batch_execute("begin; insert into u values (1)").await.unwrap();
+    assert_eq!(watch(export("at-once", "0s")).0, Some(0));
+    assert!(organization("at-once").is_err(), "the writer has not committed");
+
+    let waiting = export("patient", "1h");
+    eventually("the export waits", async || {
+        let listed = "select count(*) from pg_stat_activity
+            where datname = current_database() and query like 'select ''clock%'";
+        admin.query_one(listed, &[]).await.unwrap().get::<_, i64>(0) == 1
+    })
+    .await;
+    writer.batch_execute("commit").await.unwrap();
+    assert_eq!(watch(waiting).0, Some(0));
+    assert!(organization("patient").unwrap().contains("\"o-1\""));
 }
