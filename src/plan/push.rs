@@ -105,7 +105,6 @@ impl Turned<'_> {
                 Condition::any(members.map(|member| self.value(&member.value, rest, look, ask)))
             }
             Some((Step::Where(..), rest)) => self.object(object, rest, look, ask),
-            Some((Step::Extension(_), _)) => Condition::Maybe,
         }
     }
 
