@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 
 use super::kickoff::Dialect;
-use crate::fhir::search::{SearchType, search_param};
+use crate::fhir::search::search_param;
 
 /// Where the guide's own definitions live.
 const GUIDE: &str = "http://hl7.org/fhir/uv/bulkdata";
@@ -128,9 +128,9 @@ fn resource(name: &str, features: &Features) -> Value {
     let group = name == "Group" && features.group;
     if group {
         resource["interaction"] = json!([{"code": "read"}, {"code": "search-type"}]);
-        for (name, kind) in [("_id", "token"), ("identifier", "token"), ("name", "string"), ("type", "token")] {
-            if !params.iter().any(|param| param["name"] == name) {
-                params.push(not_in_bulk(name, kind));
+        for (code, kind) in [("_id", "token"), ("identifier", "token"), ("name", "string"), ("type", "token")] {
+            if !params.iter().any(|param| param["name"] == code) {
+                params.push(not_in_bulk(name, code, kind));
             }
         }
     }
@@ -147,29 +147,31 @@ fn resource(name: &str, features: &Features) -> Value {
 /// What `_typeFilter` accepts for a type (C-05). `_lastUpdated` is always listed, because clients look for it before they
 /// send `_since` (T-11); where no mapping of the type knows the last change it is marked as no filter (C-07).
 fn search_parameters(features: &TypeFeatures) -> Vec<Value> {
-    let mut params: Vec<(&str, SearchType)> = features
-        .search_params
-        .iter()
-        .filter_map(|code| search_param(&features.name, code))
-        .map(|param| (param.code, param.kind))
-        .collect();
-    params.sort_unstable_by_key(|(code, _)| *code);
-    params.dedup();
-    let unchanging = params.iter().all(|(code, _)| *code != "_lastUpdated");
-    let listed = params.into_iter().map(|(code, kind)| json!({"name": code, "type": kind.name()}));
-    unchanging.then(|| not_in_bulk("_lastUpdated", "date")).into_iter().chain(listed).collect()
+    let mut codes: Vec<&str> = features.search_params.iter().map(String::as_str).collect();
+    codes.sort_unstable();
+    codes.dedup();
+    let unchanging = !codes.contains(&"_lastUpdated");
+    let last_updated = unchanging.then(|| not_in_bulk(&features.name, "_lastUpdated", "date"));
+    last_updated
+        .into_iter()
+        .chain(codes.into_iter().filter_map(|code| search_parameter(&features.name, code)))
+        .collect()
 }
 
-/// A search parameter that `_typeFilter` does not accept (C-07).
-fn not_in_bulk(name: &str, kind: &str) -> Value {
-    json!({
-        "extension": [{
-            "url": format!("{GUIDE}/Extension/operation-not-supported"),
-            "valueCanonical": format!("{GUIDE}/CapabilityStatement/bulk-data"),
-        }],
-        "name": name,
-        "type": kind,
-    })
+/// A search parameter, by the definition that is public.
+fn search_parameter(resource_type: &str, code: &str) -> Option<Value> {
+    let param = search_param(resource_type, code)?;
+    Some(json!({"name": param.code, "definition": param.canonical, "type": param.kind.name()}))
+}
+
+/// A search parameter that `_typeFilter` does not accept (C-07); R4 has not defined every one.
+fn not_in_bulk(resource_type: &str, code: &str, kind: &str) -> Value {
+    let mut param = search_parameter(resource_type, code).unwrap_or_else(|| json!({"name": code, "type": kind}));
+    param["extension"] = json!([{
+        "url": format!("{GUIDE}/Extension/operation-not-supported"),
+        "valueCanonical": format!("{GUIDE}/CapabilityStatement/bulk-data"),
+    }]);
+    param
 }
 
 /// `export`, and beside it `export-v4` with the version its definition is of (C-03, C-06).

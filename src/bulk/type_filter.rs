@@ -49,6 +49,8 @@ pub enum Ask {
     Identifier(Vec<Token>),
     /// URIs, whole.
     Uri(Vec<String>),
+    /// Of each composite value, what its parts are like.
+    Composite(Vec<Vec<Ask>>),
 }
 
 /// How much of a text must be alike. Case and accents count only for `Exact`.

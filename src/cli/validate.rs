@@ -13,6 +13,7 @@ use crate::config::settings::DatabaseUrl;
 use crate::config::{Settings, pack_directory, read_pack};
 use crate::export::{preflight, prepare, verify};
 use crate::mapping::check::Checked;
+use crate::mapping::compartment;
 use crate::mapping::diagnostic::Diagnostic;
 use crate::mapping::render;
 use crate::mapping::source::Sources;
@@ -26,6 +27,7 @@ pub(super) fn run(args: &ValidateArgs, settings: &Settings) -> Result<Exit, Fail
     let files = read_pack(&settings.mappings)?;
     let Checked { mut sources, mut diagnostics, pack } = check_files(&files);
     let mappings = pack.as_ref().map_or(0, |pack| pack.mappings.len());
+    let compartment = pack.as_ref().map(compartment::paths).unwrap_or_default();
     let mut against = "without a database";
     if let (Some(pack), Some(database)) = (&pack, &settings.database) {
         against = "against the database";
@@ -51,9 +53,9 @@ pub(super) fn run(args: &ValidateArgs, settings: &Settings) -> Result<Exit, Fail
             if diagnostics.is_empty() {
                 text = format!("{mappings} mappings checked {against}: no errors, no warnings\n");
             }
-            text
+            text + &render::compartment(&compartment)
         }
-        Format::Json => render::json(&diagnostics, &sources),
+        Format::Json => render::json(&diagnostics, &sources, &compartment),
         Format::Sarif => render::sarif(&diagnostics, &sources),
     };
     super::print(&text)?;

@@ -59,11 +59,7 @@ impl Search {
         let search = |tests: &Vec<_>| tests.iter().map(test).collect();
         let all = |searches: &[Vec<_>]| searches.iter().map(search).collect::<Result<_, EncodeError>>();
         let (any, none): (Vec<Vec<Test>>, Vec<_>) = (all(&wanted.any)?, all(&wanted.none)?);
-        let first = |look: &Look| match look.steps.first() {
-            Some(Step::Member(name)) => name.clone(),
-            _ => "extension".to_owned(),
-        };
-        let names = any.iter().chain(&none).flatten().flat_map(|test| &test.looks).map(first).collect();
+        let names = any.iter().chain(&none).flatten().flat_map(|test| &test.looks).flat_map(first).collect();
         Ok(Self { any, none, names, zone })
     }
 
@@ -89,17 +85,39 @@ impl Search {
                 any.iter().any(|token| token.code.as_deref() == Some(text)) != *not
             }
             Matcher::Token { not, .. } => matches() != *not,
+            Matcher::Composite(any) => test.looks.iter().any(|look| {
+                let parts = |reach: &Reach<'_>| any.iter().any(|matchers| self.together(matchers, look, reach));
+                match look.steps.as_slice() {
+                    [] => parts(&|steps, is| from_root(resource, steps, is)),
+                    steps => from_root(resource, steps, &mut |item| parts(&|steps, is| below(item, steps, is))),
+                }
+            }),
             _ => matches(),
         }
+    }
+
+    /// Whether one place has every part of a composite value.
+    fn together(&self, matchers: &[Matcher], look: &Look, reach: &Reach<'_>) -> bool {
+        matchers.iter().zip(&look.parts).all(|(matcher, places)| {
+            places.iter().any(|place| reach(&place.steps, &mut |value| matcher.is(value, place, &self.zone)))
+        })
+    }
+}
+
+/// Whether something holds of a value that steps lead to from some place.
+type Reach<'a> = dyn Fn(&[Step], &mut dyn FnMut(&RawValue) -> bool) -> bool + 'a;
+
+/// The members of a resource that a look begins with.
+fn first(look: &Look) -> Vec<String> {
+    match look.steps.first() {
+        Some(Step::Member(name)) => vec![name.clone()],
+        _ => look.parts.iter().flatten().flat_map(first).collect(),
     }
 }
 
 /// Whether `is` holds of a value that `steps` lead to.
 fn from_root(resource: &Members, steps: &[Step], is: &mut dyn FnMut(&RawValue) -> bool) -> bool {
-    let Some((Step::Member(name), rest)) = steps.split_first() else {
-        // The extensions of the resource itself.
-        return resource.get("extension").is_some_and(|list| extension(list, steps, is));
-    };
+    let Some((Step::Member(name), rest)) = steps.split_first() else { return false };
     resource.get(name).is_some_and(|value| below(value, rest, is))
 }
 
@@ -115,19 +133,7 @@ fn below(value: &RawValue, steps: &[Step], is: &mut dyn FnMut(&RawValue) -> bool
         Step::Where(member, text) => {
             object.get(*member).is_some_and(|value| is_text(value, text)) && below(value, rest, is)
         }
-        Step::Extension(_) => object.get("extension").is_some_and(|list| extension(list, steps, is)),
     }
-}
-
-/// The values of a list of extensions that has the URL of the first step.
-fn extension(list: &RawValue, steps: &[Step], is: &mut dyn FnMut(&RawValue) -> bool) -> bool {
-    let Some((Step::Extension(url), rest)) = steps.split_first() else { return false };
-    let items: Vec<&RawValue> = serde_json::from_str(list.get()).unwrap_or_default();
-    items
-        .into_iter()
-        .filter_map(object)
-        .filter(|item| item.get("url").is_some_and(|value| is_text(value, url)))
-        .any(|item| item.iter().any(|(name, value)| name.starts_with("value") && below(value, rest, is)))
 }
 
 fn object(value: &RawValue) -> Option<Object<'_>> {

@@ -161,7 +161,7 @@ def codes_table(core):
 def own_parts(expression, base):
     """Of an expression shared by many types, what speaks of `base`."""
     parts = [part.strip() for part in re.split(r"\|(?![^(]*\))", expression)]
-    return " | ".join(p for p in parts if p.lstrip("(").startswith(base + ".")) or expression
+    return " | ".join(p for p in parts if p == base or p.lstrip("(").startswith(base + ".")) or expression
 
 
 def search_parameters(core):
@@ -177,14 +177,35 @@ def search_parameters(core):
     return found
 
 
-def search_table(core):
-    blocks = {}
-    for base, parameters in search_parameters(core).items():
-        blocks[(base,)] = [
-            (code, p["type"], "|".join(p.get("target", [])), own_parts(p.get("expression", ""), base))
+SEARCH_COLUMNS = ("= resource type; rows: code, type, target types, FHIRPath expression, canonical, of a composite: "
+                  "type and expression of each part")
+
+
+def search_rows(base, parameters, core):
+    kinds = {url: p["type"] for url, p in core["SearchParameter"].items()}
+    # The package writes one type as no type is written.
+    part = lambda c: kinds[c["definition"]] + " " + c["expression"].replace("as(DateTime)", "as(dateTime)")
+    return [(code, p["type"], "|".join(p.get("target", [])), own_parts(p.get("expression", ""), base), p["url"],
+             ";".join(map(part, p.get("component", []))))
             for code, p in sorted(parameters.items())]
-    return table("Search parameters of FHIR R4 by resource type.", CORE,
-                 "= resource type; rows: code, type, target types, FHIRPath expression", blocks)
+
+
+def search_table(core):
+    blocks = {(base,): search_rows(base, found, core) for base, found in search_parameters(core).items()}
+    return table("Search parameters of FHIR R4 by resource type.", CORE, SEARCH_COLUMNS, blocks)
+
+
+def us_core_search_table(packages, core):
+    """What US Core adds to R4, in the words of the newest version that has it."""
+    known, blocks = search_parameters(core), {}
+    for us in packages:
+        for base, parameters in search_parameters(us).items():
+            more = {code: p for code, p in parameters.items() if not any(code in known.get(b, {}) for b in (base, "Resource"))}
+            if more:
+                blocks.setdefault((base,), {}).update(more)
+    versions = US_CORE[0][0], ", ".join(version for _, version in US_CORE)
+    return table("Search parameters that US Core adds to those of FHIR R4, by resource type.", versions, SEARCH_COLUMNS,
+                 {base: search_rows(base[0], parameters, core) for base, parameters in blocks.items()})
 
 
 def compartment_table(core):
@@ -274,8 +295,10 @@ def tables(folder):
     yield "r4/codes.tsv", codes_table(core)
     yield "r4/search.tsv", search_table(core)
     yield "r4/compartment.tsv", compartment_table(core)
-    for package in US_CORE:
-        profiles, lists = profiles_table(package, read_package(folder, *package), core)
+    packages = [read_package(folder, *package) for package in US_CORE]
+    yield "profiles/us-core-search.tsv", us_core_search_table(packages, core)
+    for package, us in zip(US_CORE, packages):
+        profiles, lists = profiles_table(package, us, core)
         yield f"profiles/us-core-{package[1]}.tsv", profiles
         yield f"profiles/us-core-{package[1]}-codes.tsv", lists
 

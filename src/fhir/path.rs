@@ -3,7 +3,7 @@
 /// One way down from a resource to what a search parameter looks at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Path {
-    /// From the resource down; never empty.
+    /// From the resource down; empty for the resource itself.
     pub steps: Vec<PathStep>,
     /// Whether what is looked at is there and not `false` (`Patient?deceased`), in place of its value.
     pub presence: bool,
@@ -20,8 +20,6 @@ pub enum PathStep {
     Where(&'static str, &'static str),
     /// Only references to this resource type.
     Resolves(&'static str),
-    /// The value of an extension.
-    Extension(&'static str),
 }
 
 /// The paths of an expression for `resource_type`, `None` when it has more in it than this module knows.
@@ -47,14 +45,14 @@ fn path(resource_type: &str, text: &'static str) -> Option<Path> {
     let own = |name: &str| [resource_type, "Resource", "DomainResource"].contains(&name);
     for (nth, piece) in pieces(base).into_iter().enumerate() {
         if nth > 0 || !own(piece) {
-            steps.push(step(piece)?);
+            steps.extend(step(piece)?);
         }
     }
     steps.extend(ty.map(PathStep::As));
     for piece in after.map(pieces).unwrap_or_default() {
-        steps.push(step(piece)?);
+        steps.extend(step(piece)?);
     }
-    (!steps.is_empty()).then_some(Path { steps, presence: false })
+    Some(Path { steps, presence: false })
 }
 
 /// The pieces between dots that stand outside of parentheses.
@@ -71,23 +69,24 @@ fn pieces(text: &'static str) -> Vec<&'static str> {
     .collect()
 }
 
-fn step(piece: &'static str) -> Option<PathStep> {
+fn step(piece: &'static str) -> Option<Vec<PathStep>> {
     let inside = |name: &str| piece.strip_prefix(name)?.strip_prefix('(')?.strip_suffix(')');
     let unquoted = |text: &'static str| text.strip_prefix('\'')?.strip_suffix('\'').filter(|text| !text.contains('\''));
     if let Some(condition) = inside("where") {
         if let Some(target) = condition.strip_prefix("resolve() is ") {
-            return Some(PathStep::Resolves(target)).filter(|_| is_name(target));
+            return Some(vec![PathStep::Resolves(target)]).filter(|_| is_name(target));
         }
         let (member, text) = condition.split_once('=')?;
-        return Some(PathStep::Where(member, unquoted(text)?)).filter(|_| is_name(member));
+        return Some(vec![PathStep::Where(member.trim(), unquoted(text.trim())?)]).filter(|_| is_name(member.trim()));
     }
     if let Some(ty) = inside("as") {
-        return Some(PathStep::As(ty)).filter(|_| is_name(ty));
+        return Some(vec![PathStep::As(ty)]).filter(|_| is_name(ty));
     }
     if let Some(url) = inside("extension") {
-        return unquoted(url).map(PathStep::Extension);
+        let (list, value) = (PathStep::Element("extension"), PathStep::Element("value"));
+        return Some(vec![list, PathStep::Where("url", unquoted(url)?), value]);
     }
-    Some(PathStep::Element(piece)).filter(|_| is_name(piece))
+    Some(vec![PathStep::Element(piece)]).filter(|_| is_name(piece))
 }
 
 fn is_name(text: &str) -> bool {
@@ -102,7 +101,8 @@ mod tests {
 
     #[test]
     fn expressions_of_every_form() {
-        use PathStep::{As, Element, Extension, Resolves, Where};
+        use PathStep::{As, Element, Resolves, Where};
+        let extension = [Element("extension"), Where("url", "http://a.b/c-d"), Element("value")];
         let one = |steps: &[PathStep]| Some(vec![Path { steps: steps.to_vec(), presence: false }]);
         for (expression, want) in [
             ("Patient.birthDate", one(&[Element("birthDate")])),
@@ -112,11 +112,12 @@ mod tests {
             ("Patient.a.as(Age)", one(&[Element("a"), As("Age")])),
             ("Patient.link.where(resolve() is Patient)", one(&[Element("link"), Resolves("Patient")])),
             ("Patient.telecom.where(system='email')", one(&[Element("telecom"), Where("system", "email")])),
-            ("Patient.extension('http://a.b/c-d')", one(&[Extension("http://a.b/c-d")])),
+            ("Patient.extension('http://a.b/c-d')", one(&extension)),
+            ("Patient.extension.where(url = 'http://a.b/c-d').value", one(&extension)),
             ("name", one(&[Element("name")])),
             ("Patient.entry[0].resource", None),
             ("Patient.item.where(hasExtension('x')).answer", None),
-            ("Patient", None),
+            ("Patient", one(&[])),
         ] {
             assert_eq!(paths("Patient", expression), want, "{expression}");
         }

@@ -1,4 +1,4 @@
-//! Search parameters of R4, for `_typeFilter`: their kind and the elements they look at.
+//! Search parameters of R4 and those US Core adds, for `_typeFilter`: their kind and the elements they look at.
 
 use std::sync::LazyLock;
 
@@ -6,6 +6,8 @@ use super::elements::{TypeKind, type_kind};
 use super::table::{Table, cells};
 
 static R4: LazyLock<Table<Vec<SearchParam>>> = LazyLock::new(|| Table::read(include_str!("r4/search.tsv")));
+static US_CORE: LazyLock<Table<Vec<SearchParam>>> =
+    LazyLock::new(|| Table::read(include_str!("profiles/us-core-search.tsv")));
 
 /// How a search parameter compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +61,10 @@ pub struct SearchParam {
     /// FHIRPath of what it looks at, cut to this resource type: `Patient.birthDate`. Empty for `_text`, `_content`,
     /// `_filter` and `_query`, which no path describes.
     pub expression: &'static str,
+    /// URL of its definition.
+    pub canonical: &'static str,
+    /// Of a composite, the kind of each of its parts and where each looks, from what `expression` leads to.
+    pub parts: Vec<(SearchType, &'static str)>,
 }
 
 /// The parameter `code` of a concrete resource type; `_id`, `_lastUpdated` and the like work for all of them.
@@ -67,19 +73,32 @@ pub fn search_param(resource_type: &str, code: &str) -> Option<&'static SearchPa
 }
 
 /// All parameters of a concrete resource type, its own first, then those of every resource; nothing for another name.
+/// What US Core adds is there for every type that has the element, whatever profile a resource names.
 pub fn search_params(resource_type: &str) -> impl Iterator<Item = &'static SearchParam> {
     let known = type_kind(resource_type) == Some(TypeKind::Resource);
-    let bases = [resource_type, "DomainResource", "Resource"];
-    bases.map(of_base).into_iter().filter(move |_| known).flatten()
-}
-
-fn of_base(base: &str) -> &'static [SearchParam] {
-    R4.get(base).map_or(&[], |block| block.value(|rows| rows.map(param_of).collect()))
+    let of = |table: &'static Table<Vec<SearchParam>>, base: &str| -> &'static [SearchParam] {
+        table.get(base).map_or(&[], |block| block.value(|rows| rows.map(param_of).collect()))
+    };
+    let (own, more) = (of(&R4, resource_type), of(&US_CORE, resource_type));
+    let every = ["DomainResource", "Resource"].map(|base| of(&R4, base));
+    [own, more].into_iter().chain(every).filter(move |_| known).flatten()
 }
 
 fn param_of(row: &'static str) -> SearchParam {
-    let [code, kind, targets, expression] = cells(row);
-    let kind = match kind {
+    let [code, kind, targets, expression, canonical, parts] = cells(row);
+    let part = |part: &'static str| part.split_once(' ').map(|(kind, expression)| (kind_of(kind), expression));
+    SearchParam {
+        code,
+        kind: kind_of(kind),
+        targets: targets.split('|').filter(|target| !target.is_empty()).collect(),
+        expression,
+        canonical,
+        parts: parts.split(';').filter_map(part).collect(),
+    }
+}
+
+fn kind_of(name: &str) -> SearchType {
+    match name {
         "number" => SearchType::Number,
         "date" => SearchType::Date,
         "string" => SearchType::String,
@@ -89,8 +108,7 @@ fn param_of(row: &'static str) -> SearchParam {
         "quantity" => SearchType::Quantity,
         "uri" => SearchType::Uri,
         _ => SearchType::Special,
-    };
-    SearchParam { code, kind, targets: targets.split('|').filter(|target| !target.is_empty()).collect(), expression }
+    }
 }
 
 #[cfg(test)]
@@ -116,6 +134,16 @@ mod tests {
         assert_eq!(targets("service-provider"), Some(vec!["Organization"]));
         assert_eq!(targets("status"), Some(vec![]));
         assert_eq!(search_param("Patient", "nonsense"), None);
+        for (resource_type, code, canonical) in [
+            ("Patient", "birthdate", "http://hl7.org/fhir/SearchParameter/individual-birthdate"),
+            ("Patient", "race", "http://hl7.org/fhir/us/core/SearchParameter/us-core-race"),
+            ("Goal", "_id", "http://hl7.org/fhir/SearchParameter/Resource-id"),
+        ] {
+            assert_eq!(search_param(resource_type, code).map(|param| param.canonical), Some(canonical));
+        }
+        let both = search_param("Observation", "combo-code-value-quantity").expect("a composite");
+        assert_eq!(both.expression, "Observation | Observation.component");
+        assert_eq!(both.parts, [(SearchType::Token, "code"), (SearchType::Quantity, "value.as(Quantity)")]);
         assert_eq!(search_params("HumanName").count() + search_params("Nonsense").count(), 0);
     }
 
@@ -126,6 +154,8 @@ mod tests {
         let mut count = 0;
         for resource_type in resource_types() {
             for param in search_params(resource_type) {
+                assert!(param.canonical.starts_with("http://hl7.org/fhir/"), "{resource_type} {}", param.code);
+                assert_eq!(param.parts.is_empty(), param.kind != SearchType::Composite);
                 count += usize::from(!param.code.starts_with('_'));
                 let bases = [resource_type, "Resource", "DomainResource"];
                 let at = param.expression.trim_start_matches('(').split(['.', ' ']).next().unwrap_or_default();
@@ -135,7 +165,8 @@ mod tests {
                 assert!(bases.contains(&at) || pathless || odd, "{resource_type} {}", param.code);
             }
         }
-        // 1719 pairs of type and code in the package, less 9 of Resource, 1 of DomainResource and 3 without a path.
-        assert_eq!(count, 1719 - 9 - 1 - 3);
+        // 1719 pairs of type and code in the package, less 9 of Resource, 1 of DomainResource and 3 without a path; and
+        // what US Core adds.
+        assert_eq!(count, 1719 - 9 - 1 - 3 + 7);
     }
 }

@@ -21,7 +21,7 @@ pub fn covers(text: &str, zone: &TimeZone) -> Option<Range<i64>> {
             Precision::Day => start.tomorrow(),
         };
         // After the last day of the calendar there is none.
-        return Some(midnight(start, zone)?..end.ok().map_or(Some(i64::MAX), |end| midnight(end, zone))?);
+        return Some(midnight(start, zone)..end.map_or(i64::MAX, |end| midnight(end, zone)));
     }
     let separated = date.precision == Precision::Day && (scan.take(b'T') || scan.take(b't'));
     let Clock { micros, unit } = scan.clock().filter(|_| separated)?;
@@ -36,8 +36,12 @@ pub fn covers(text: &str, zone: &TimeZone) -> Option<Range<i64>> {
     Some(low..low + unit)
 }
 
-fn midnight(date: civil::Date, zone: &TimeZone) -> Option<i64> {
-    Some(date.to_zoned(zone.clone()).ok()?.timestamp().as_microsecond())
+/// On the last and first days of the calendar, where a zone's offset would lead out of it, that of UTC: `9999-12-31`
+/// stands for "for ever" in many stores.
+fn midnight(date: civil::Date, zone: &TimeZone) -> i64 {
+    let naive = || date.at(0, 0, 0, 0).duration_since(civil::date(1970, 1, 1).at(0, 0, 0, 0)).as_micros();
+    date.to_zoned(zone.clone())
+        .map_or_else(|_| i64::try_from(naive()).unwrap_or(i64::MAX), |zoned| zoned.timestamp().as_microsecond())
 }
 
 #[cfg(test)]
@@ -67,7 +71,10 @@ mod tests {
         ] {
             assert_eq!(spans(text, zone), Some((low.to_owned(), high.to_owned())), "{text}");
         }
-        assert_eq!(spans("9999", "UTC").map(|(_, high)| high), Some("end".to_owned()));
+        for text in ["9999", "9999-12-31"] {
+            assert_eq!(spans(text, "America/New_York").map(|(_, high)| high), Some("end".to_owned()), "{text}");
+        }
+        assert!(spans("0001-01-01", "Europe/Berlin").is_some());
         for text in ["", "24", "2024-13", "2024-02-30", "2024-05T10:00", "2024-05-01T", "2024-05-01T10", "2024-05-01x"]
         {
             assert_eq!(spans(text, "UTC"), None, "{text}");

@@ -1,5 +1,8 @@
 //! Whose a mapping's rows are (§2.10). Decided here alone: what `validate` says (M701) is what an export does.
 
+mod report;
+
+pub use self::report::{Belongs, Paths, Use, paths};
 use super::source::Span;
 use super::tree::{Arg, ColumnRef, Expr, Header, ItemKind, Object, Part, Patient, Refers, Text, Value};
 use crate::fhir::compartment::patient_compartment;
@@ -63,23 +66,36 @@ pub fn tie<'a>(
         (None, "Device") => &["patient"],
         (None, _) => return Tie::Outside,
     };
+    let near = match tying(paths, root, &makes_patients) {
+        Ok((_, tie)) => return tie,
+        Err(near) => near,
+    };
+    if resource_type == "Device" && near.is_none() {
+        return Tie::Outside;
+    }
+    Tie::Missing { paths, near }
+}
+
+/// The first path that ties, and its tie; else the first reference to a patient that makes none.
+fn tying<'a>(
+    paths: &'static [&'static str],
+    root: &'a Object,
+    makes_patients: &impl Fn(&str) -> bool,
+) -> Result<(&'static str, Tie<'a>), Option<Near>> {
     let mut near = None;
     for path in paths {
         let steps: Vec<&str> = path.split('.').collect();
         let mut found = Vec::new();
         object(root, &steps, false, &mut found);
         for reference in found {
-            match reference.ties(&makes_patients) {
-                Ok(Some(tie)) => return tie,
+            match reference.ties(makes_patients) {
+                Ok(Some(tie)) => return Ok((path, tie)),
                 Ok(None) => {}
                 Err(why) => near = near.or(Some(Near { span: reference.span, why })),
             }
         }
     }
-    if resource_type == "Device" && near.is_none() {
-        return Tie::Outside;
-    }
-    Tie::Missing { paths, near }
+    Err(near)
 }
 
 /// A reference at an element of the compartment.

@@ -10,6 +10,7 @@ use annotate_snippets::{AnnotationKind, Group, Level, Patch, Renderer, Snippet};
 use serde_json::{Value, json};
 
 use super::catalogue;
+use super::compartment::{Belongs, Paths, Use};
 use super::diagnostic::{Diagnostic, Help, Label, Severity};
 use super::source::{SourceId, Sources, Span};
 
@@ -40,11 +41,50 @@ pub fn summary(diagnostics: &[Diagnostic]) -> String {
 }
 
 /// One JSON document: `diagnostics` (each with its code, message, place, label, notes and helps), `errors`,
-/// `warnings`.
-pub fn json(diagnostics: &[Diagnostic], sources: &Sources) -> String {
+/// `warnings`, and as `compartment` what mappings make of the patient compartment.
+pub fn json(diagnostics: &[Diagnostic], sources: &Sources, compartment: &[Paths<'_>]) -> String {
     let (errors, warnings) = counts(diagnostics);
     let all: Vec<Value> = sorted(diagnostics, sources).into_iter().map(|one| json_one(one, sources)).collect();
-    pretty(&json!({ "diagnostics": all, "errors": errors, "warnings": warnings }))
+    let compartment: Vec<Value> = compartment.iter().map(json_paths).collect();
+    pretty(&json!({ "diagnostics": all, "errors": errors, "warnings": warnings, "compartment": compartment }))
+}
+
+fn json_paths(of: &Paths<'_>) -> Value {
+    let (by, column) = match of.belongs {
+        Belongs::Itself => ("id", None),
+        Belongs::Column(name) => ("column", Some(name)),
+        Belongs::Nobody => ("none", None),
+    };
+    let paths = of.paths.iter().map(|(path, used)| json!({"path": path, "use": used.name()}));
+    json!({
+        "mapping": of.mapping, "resourceType": of.resource_type, "by": by, "column": column,
+        "paths": paths.collect::<Vec<_>>(),
+    })
+}
+
+/// What mappings make of the patient compartment: a line each, under a heading; nothing when there are none.
+pub fn compartment(all: &[Paths<'_>]) -> String {
+    let width = |of: &dyn Fn(&Paths<'_>) -> usize| all.iter().map(of).max().unwrap_or_default();
+    let (name, kind) = (width(&|one| one.mapping.len()), width(&|one| one.resource_type.len()));
+    let mut text = if all.is_empty() { String::new() } else { "patient compartment:\n".to_owned() };
+    for of in all {
+        let listed = |wanted: Use| -> Vec<&str> {
+            of.paths.iter().filter(|(_, used)| *used == wanted).map(|(path, _)| *path).collect()
+        };
+        let mut said = vec![match (of.belongs, listed(Use::Tie).first()) {
+            (Belongs::Itself, _) => "by its id".to_owned(),
+            (Belongs::Column(column), Some(path)) => format!("by {path}, column {column}"),
+            (Belongs::Column(column), None) => format!("by column {column}"),
+            (Belongs::Nobody, _) => "of nobody, left out of exports of patients".to_owned(),
+        }];
+        for (used, word) in [(Use::Written, "written"), (Use::Unmapped, "unmapped")] {
+            let paths = listed(used);
+            said.extend((!paths.is_empty()).then(|| format!("{word}: {}", paths.join(", "))));
+        }
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  {:name$}  {:kind$}  {}", of.mapping, of.resource_type, said.join("; "));
+    }
+    text
 }
 
 /// A SARIF 2.1.0 log with one run; edits become fixes.

@@ -486,7 +486,8 @@ pub(super) fn list_at<'a>(lists: &'a [List], path: &[usize]) -> Option<&'a List>
     if rest.is_empty() { Some(list) } else { list_at(&list.lists, rest) }
 }
 
-fn list_name(mapping: &str, lists: &[List], path: &[usize]) -> String {
+/// The catalog's name of the list at this position of the header; of the mapping's rows when it is empty.
+pub(super) fn list_name(mapping: &str, lists: &[List], path: &[usize]) -> String {
     let mut name = mapping.to_owned();
     for depth in 1..=path.len() {
         if let Some(list) = list_at(lists, &path[..depth]) {

@@ -3,13 +3,14 @@
 //!
 //! A search is compiled once per export; `encode::search` asks it of every produced resource (K-56, K-57, K-63, X-09).
 
+mod look;
+
+use self::look::looks;
+pub use self::look::{Look, Step};
 use crate::bulk::type_filter::EVERY_TYPE;
 pub use crate::bulk::type_filter::{Ask, Compared, Parameter, Prefix, QuantityAsk, Target, TextMatch, Token};
 use crate::bulk::{ExportRequest, TypeFilter};
-use crate::fhir::elements::{Element, child_type_path, elements, json_member, json_name};
-use crate::fhir::path::{self, PathStep};
-use crate::fhir::search::{SearchType, search_param};
-use crate::mapping::tree::{Expr, Item, ItemKind, Mapping, Object, Pack, Value};
+use crate::mapping::tree::{Mapping, Pack};
 
 /// What a resource must be like. A search finds it when each of its tests does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,32 +30,6 @@ pub struct Test {
     pub looks: Vec<Look>,
     /// What is asked of the values there.
     pub ask: Ask,
-}
-
-/// One place that a parameter looks at.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Look {
-    /// From the resource down.
-    pub steps: Vec<Step>,
-    /// FHIR type of what is there; `Extension` for the value of one, whatever its type.
-    pub leaf: String,
-    /// Only references to this resource type.
-    pub resolves: Option<&'static str>,
-    /// The value is whether something that is not `false` is there.
-    pub presence: bool,
-    /// The code systems that the element's codes are from, for a `code` that is bound to a closed list.
-    pub systems: Vec<&'static str>,
-}
-
-/// A step into JSON; lists are entered by themselves.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
-    /// A member by its JSON name.
-    Member(String),
-    /// Only objects whose member is this text.
-    Where(&'static str, &'static str),
-    /// The value of the extension with this URL.
-    Extension(&'static str),
 }
 
 /// Why a filter cannot be asked.
@@ -89,7 +64,7 @@ pub fn searchable(pack: &Pack, resource_type: &str, parameter: &str) -> bool {
 fn is_written(pack: &Pack, resource_type: &str, parameter: &str, look: &Look) -> bool {
     let mappings = || pack.mappings.iter().filter(|mapping| mapping.resource_type == resource_type);
     let off = |mapping: &Mapping| mapping.header.search.iter().any(|(name, to)| name.text == parameter && to.is_none());
-    !mappings().any(off) && mappings().any(|mapping| writes_in(&mapping.root, &look.steps))
+    !mappings().any(off) && mappings().any(|mapping| look.is_written(&mapping.root))
 }
 
 /// What of one type a request wants; none when it wants all of it.
@@ -152,228 +127,27 @@ impl Test {
             let (resource_type, parameter) = named();
             return Err(SearchError::Unsupported { resource_type, parameter });
         };
-        if let Ask::Token(tokens) | Ask::NotToken(tokens) = &parameter.ask {
-            let systems = tokens.iter().filter_map(|token| token.system.as_deref());
-            let nowhere = |system: &str| looks.iter().all(|look| look.is_plain() && !look.systems.contains(&system));
-            if systems.into_iter().any(nowhere) {
-                let (resource_type, parameter) = named();
-                return Err(SearchError::System { resource_type, parameter });
-            }
+        if is_foreign(&looks, &parameter.ask) {
+            let (resource_type, parameter) = named();
+            return Err(SearchError::System { resource_type, parameter });
         }
         Ok(Self { code: parameter.code.clone(), looks, ask: parameter.ask.clone() })
     }
 }
 
-/// Where a parameter looks; `None` for one whose expression or types cannot be compared.
-fn looks(resource_type: &str, parameter: &str) -> Option<Vec<Look>> {
-    let param = search_param(resource_type, parameter)?;
-    let comparable = comparable(param.kind)?;
-    let mut all = Vec::new();
-    for path in path::paths(resource_type, param.expression)? {
-        let start = Look {
-            steps: Vec::new(),
-            leaf: resource_type.to_owned(),
-            resolves: None,
-            presence: path.presence,
-            systems: Vec::new(),
-        };
-        let mut found = vec![start];
-        for step in &path.steps {
-            found = found.iter().flat_map(|look| look.below(step)).collect();
+/// Whether a token names a system that codes of no place are from.
+fn is_foreign(looks: &[Look], ask: &Ask) -> bool {
+    match ask {
+        Ask::Token(tokens) | Ask::NotToken(tokens) => {
+            let nowhere = |system: &str| looks.iter().all(|look| look.is_plain() && !look.systems.contains(&system));
+            tokens.iter().filter_map(|token| token.system.as_deref()).any(nowhere)
         }
-        // A choice may have forms that a parameter of this kind says nothing about.
-        found.retain(|look| look.presence || look.leaf == "Extension" || comparable.contains(&look.leaf.as_str()));
-        all.extend(found);
-    }
-    (!all.is_empty()).then_some(all)
-}
-
-/// The types that a kind of parameter compares (R4, search, 3.1.1.4).
-fn comparable(kind: SearchType) -> Option<&'static [&'static str]> {
-    const TEXTS: &[&str] = &["string", "markdown", "HumanName", "Address"];
-    const TOKENS: &[&str] =
-        &["CodeableConcept", "Coding", "Identifier", "ContactPoint", "code", "id", "boolean", "string", "uri"];
-    const QUANTITIES: &[&str] =
-        &["Quantity", "Age", "Count", "Distance", "Duration", "SimpleQuantity", "MoneyQuantity", "Money", "Range"];
-    Some(match kind {
-        SearchType::Token => TOKENS,
-        SearchType::String => TEXTS,
-        SearchType::Date => &["date", "dateTime", "instant", "Period", "Timing"],
-        SearchType::Number => &["decimal", "integer", "positiveInt", "unsignedInt"],
-        SearchType::Quantity => QUANTITIES,
-        SearchType::Reference => &["Reference", "canonical", "uri", "url"],
-        SearchType::Uri => &["uri", "url", "canonical", "oid", "uuid"],
-        SearchType::Composite | SearchType::Special => return None,
-    })
-}
-
-impl Look {
-    /// Whether a primitive stands there: a code whose system is not written.
-    fn is_plain(&self) -> bool {
-        matches!(self.leaf.as_str(), "code" | "id" | "boolean" | "string" | "uri")
-    }
-
-    /// Where a step leads from here: to each form of a choice, or nowhere.
-    fn below(&self, step: &PathStep) -> Vec<Self> {
-        let same = |step| Self { steps: [&self.steps[..], &[step]].concat(), ..self.clone() };
-        match *step {
-            PathStep::Where(member, text) => vec![same(Step::Where(member, text))],
-            PathStep::Resolves(target) => vec![Self { resolves: Some(target), ..self.clone() }],
-            PathStep::As(ty) => {
-                if self.leaf == ty {
-                    vec![self.clone()]
-                } else {
-                    Vec::new()
-                }
-            }
-            PathStep::Extension(url) => {
-                let look = same(Step::Extension(url));
-                vec![Self { leaf: "Extension".to_owned(), ..look }]
-            }
-            PathStep::Element(name) => {
-                let named = |element: &&Element| element.name == name || element.name.strip_suffix("[x]") == Some(name);
-                let Some(element) = elements(&self.leaf).iter().find(named) else { return Vec::new() };
-                let form = |ty| Self {
-                    leaf: child_type_path(element, ty),
-                    systems: systems(element),
-                    ..same(Step::Member(json_name(element, ty)))
-                };
-                element.types.iter().map(form).collect()
-            }
-        }
-    }
-}
-
-/// The systems of a closed list of codes.
-fn systems(element: &Element) -> Vec<&'static str> {
-    let Some(list) = element.required_value_set.and_then(crate::fhir::elements::codes) else { return Vec::new() };
-    let mut systems: Vec<&str> = list.iter().map(|(system, _)| system).collect();
-    systems.sort_unstable();
-    systems.dedup();
-    systems
-}
-
-/// Whether the mapping may write what `steps` lead to.
-fn writes_in(object: &Object, steps: &[Step]) -> bool {
-    match steps.split_first() {
-        None => true,
-        Some((Step::Member(name), rest)) => {
-            let typed = json_member(&object.type_path, name).is_some();
-            typed && object.members.iter().any(|member| member.name == *name && writes(&member.value, rest))
-        }
-        Some((Step::Where(member, text), rest)) => {
-            let other = |value: &Value| constant(value).is_some_and(|json| json != format!("\"{text}\""));
-            let excluded = object.members.iter().any(|one| one.name == *member && other(&one.value));
-            !excluded && writes_in(object, rest)
-        }
-        Some((Step::Extension(url), _)) => {
-            let here = |item: &Item| match &item.kind {
-                ItemKind::One(value) => is_extension(value, url),
-                ItemKind::Each { body, .. } => is_extension(body, url),
-            };
-            object.members.iter().any(|member| match &member.value {
-                Value::List(items) if member.name == "extension" => items.iter().any(here),
-                _ => false,
+        Ask::Composite(any) => any.iter().any(|parts| {
+            parts.iter().enumerate().any(|(nth, ask)| {
+                let part = looks.iter().filter_map(|look| look.parts.get(nth)).flatten();
+                is_foreign(&part.cloned().collect::<Vec<_>>(), ask)
             })
-        }
-    }
-}
-
-fn writes(value: &Value, steps: &[Step]) -> bool {
-    match value {
-        // A code map or a json column may write any member.
-        Value::Leaf(_) => true,
-        Value::Object(object) => writes_in(object, steps),
-        Value::List(items) => items.iter().any(|item| match &item.kind {
-            ItemKind::One(value) => writes(value, steps),
-            ItemKind::Each { body, .. } => writes(body, steps),
         }),
-    }
-}
-
-fn is_extension(value: &Value, url: &str) -> bool {
-    let Value::Object(object) = value else { return true };
-    object
-        .members
-        .iter()
-        .any(|member| member.name == "url" && constant(&member.value).is_none_or(|json| json == format!("\"{url}\"")))
-}
-
-/// The JSON text of a value that is the same in every resource.
-fn constant(value: &Value) -> Option<&str> {
-    match value {
-        Value::Leaf(leaf) => match &leaf.expr {
-            Expr::Constant(json) => Some(json),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::fhir::elements::resource_types;
-    use crate::fhir::search::search_params;
-
-    fn at(resource_type: &str, parameter: &str) -> String {
-        let step = |step: &Step| match step {
-            Step::Member(name) => name.clone(),
-            Step::Where(member, text) => format!("[{member}={text}]"),
-            Step::Extension(url) => format!("<{url}>"),
-        };
-        let look = |look: &Look| {
-            let steps = look.steps.iter().map(step).collect::<Vec<_>>().join(".");
-            let resolves = look.resolves.map(|target| format!(">{target}")).unwrap_or_default();
-            let presence = if look.presence { "?" } else { "" };
-            format!("{steps}:{}{resolves}{presence}", look.leaf)
-        };
-        looks(resource_type, parameter)
-            .map_or("none".to_owned(), |looks| looks.iter().map(look).collect::<Vec<_>>().join(" "))
-    }
-
-    #[test]
-    fn where_parameters_look() {
-        for (resource_type, parameter, want) in [
-            ("Patient", "gender", "gender:code"),
-            ("Patient", "birthdate", "birthDate:date"),
-            ("Patient", "name", "name:HumanName"),
-            ("Patient", "email", "telecom.[system=email]:ContactPoint"),
-            ("Patient", "deceased", "deceasedBoolean:boolean? deceasedDateTime:dateTime?"),
-            ("Patient", "death-date", "deceasedDateTime:dateTime"),
-            ("Patient", "_lastUpdated", "meta.lastUpdated:instant"),
-            ("Patient", "_profile", "meta.profile:canonical"),
-            ("Observation", "_id", "id:id"),
-            ("Observation", "_tag", "meta.tag:Coding"),
-            ("Observation", "category", "category:CodeableConcept"),
-            ("Observation", "patient", "subject:Reference>Patient"),
-            ("Observation", "value-quantity", "valueQuantity:Quantity"),
-            (
-                "Observation",
-                "date",
-                "effectiveDateTime:dateTime effectivePeriod:Period effectiveTiming:Timing effectiveInstant:instant",
-            ),
-            ("Condition", "onset-date", "onsetDateTime:dateTime onsetPeriod:Period"),
-            ("Encounter", "class", "class:Coding"),
-            ("Observation", "code-value-quantity", "none"),
-            ("Location", "near", "none"),
-            ("Patient", "nope", "none"),
-        ] {
-            assert_eq!(at(resource_type, parameter), want, "{resource_type}?{parameter}");
-        }
-    }
-
-    #[test]
-    fn every_parameter_of_r4_but_these_can_be_asked() {
-        let mut not = Vec::new();
-        for resource_type in resource_types() {
-            for param in search_params(resource_type) {
-                let described = !matches!(param.kind, SearchType::Composite | SearchType::Special);
-                if described && !param.expression.is_empty() && looks(resource_type, param.code).is_none() {
-                    not.push(format!("{resource_type}?{}", param.code));
-                }
-            }
-        }
-        assert_eq!(not, ["Bundle?composition", "Bundle?message", "QuestionnaireResponse?item-subject"]);
+        _ => false,
     }
 }

@@ -1,4 +1,4 @@
-//! The engine on the demo store, as a server has it.
+//! The engine on a store, as a server has it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,7 +9,7 @@ use smelt::config::read_pack;
 use smelt::export::{Counting, ExportError, ExportOptions, Prepared, check, export, prepare};
 use smelt::fhir::alias;
 use smelt::mapping::check::check as check_pack;
-use smelt::mapping::pack::load;
+use smelt::mapping::pack::{PackFiles, load};
 use smelt::plan::select::Statement;
 use smelt::sink::LocalSink;
 use smelt::source::{Source, SourceOptions, Target};
@@ -20,7 +20,7 @@ use super::store::demo;
 use crate::rust_text::root;
 use crate::support::database::Database;
 
-/// The pack on the demo store.
+/// A pack on a store.
 pub(super) struct Engine {
     pub(super) runtime: Runtime,
     pub(super) source: Source,
@@ -36,10 +36,16 @@ pub(super) struct Made {
 }
 
 impl Engine {
+    /// On the demo store, or another with its tables.
     pub(super) fn open(database: &Database) -> Self {
-        let checked =
-            check_pack(load(&read_pack(&root().join("mappings/synthea")).expect("a pack"), alias::builtins()));
-        let (pack, sources) = (checked.pack.expect("a sound pack"), checked.sources);
+        let files = read_pack(&root().join("mappings/synthea")).expect("a pack");
+        Self::with_pack(database, &files).expect("a pack that fits")
+    }
+
+    /// `None` when the pack has errors.
+    pub(super) fn with_pack(database: &Database, files: &PackFiles) -> Option<Self> {
+        let checked = check_pack(load(files, alias::builtins()));
+        let (pack, sources) = (checked.pack?, checked.sources);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let (source, prepared) = runtime.block_on(async {
             let target = Target::resolve(Some(database.dsn()), &|_| None).expect("a target");
@@ -49,9 +55,9 @@ impl Engine {
             let session = source.session().await.expect("a session");
             let (prepared, _) = prepare(&session, pack, sources).await.expect("an answer");
             drop(session);
-            (source, prepared.expect("a pack that fits"))
+            (source, prepared)
         });
-        Self { runtime, source, prepared }
+        Some(Self { runtime, source, prepared: prepared.ok()? })
     }
 
     pub(super) fn export(&self, request: &ExportRequest) -> Result<Made, ExportError> {

@@ -141,7 +141,7 @@ async fn filters_that_cannot_be_asked_are_refused() {
             engine.check(&ExportRequest { filters: vec![one], ..request(Level::System, &["Patient", "Observation"]) })
         };
         for (resource_type, parameter) in
-            [("Observation", "code-value-quantity"), ("Patient", "nope"), ("Observation", "method")]
+            [("Observation", "value-date"), ("Patient", "nope"), ("Observation", "method")]
         {
             let refused = with(filter(resource_type, &[(parameter, &["x"])]));
             let unsupported = matches!(refused, Err(ExportError::Search(SearchError::Unsupported { .. })));

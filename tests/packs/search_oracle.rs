@@ -5,11 +5,15 @@
 
 use jiff::tz::TimeZone;
 use serde_json::Value;
+use unicode_normalization::UnicodeNormalization as _;
+use unicode_normalization::char::is_combining_mark;
 
 /// The parameter of a search, as written: `date`, `code:not`.
 pub(super) struct Asked<'a> {
     pub(super) expression: &'a str,
     pub(super) kind: &'a str,
+    /// Of a composite, the kind of each part and where it is.
+    pub(super) parts: Vec<(&'a str, &'a str)>,
     pub(super) modifier: Option<&'a str>,
     /// Alternatives; no value here needs an escape.
     pub(super) values: Vec<&'a str>,
@@ -17,7 +21,32 @@ pub(super) struct Asked<'a> {
 
 /// What an expression leads to.
 pub(super) fn values<'v>(resource: &'v Value, expression: &str) -> Vec<&'v Value> {
+    // What must be there and not `false`.
+    let expression = expression.split(".exists() and ").next().unwrap_or_default();
     expression.split('|').flat_map(|one| alternative(resource, one.trim())).collect()
+}
+
+/// What a part of a composite leads to from its place.
+pub(super) fn part_of<'v>(place: &'v Value, expression: &str) -> Vec<&'v Value> {
+    expression.split('|').flat_map(|one| alternative(place, &format!("place.{}", one.trim()))).collect()
+}
+
+/// The steps of an expression: the text between dots that stand in no bracket.
+fn steps(text: &str) -> Vec<&str> {
+    let (mut steps, mut from, mut depth) = (Vec::new(), 0, 0);
+    for (at, c) in text.char_indices() {
+        match c {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            '.' if depth == 0 => {
+                steps.push(&text[from..at]);
+                from = at + 1;
+            }
+            _ => {}
+        }
+    }
+    steps.push(&text[from..]);
+    steps
 }
 
 fn alternative<'v>(resource: &'v Value, text: &str) -> Vec<&'v Value> {
@@ -30,10 +59,15 @@ fn alternative<'v>(resource: &'v Value, text: &str) -> Vec<&'v Value> {
         None => (text, None, ""),
     };
     let mut found = vec![resource];
-    let steps: Vec<&str> = base.split('.').skip(1).collect();
+    let steps = steps(base).split_off(1);
     for (nth, step) in steps.iter().enumerate() {
         let typed = |step: &str| step.starts_with("as(");
         if typed(step) {
+            continue;
+        }
+        // A code is compared together with the system beside it.
+        if *step == "code" && nth > 0 && ["value", "coding"].contains(&steps[nth - 1]) {
+            found.retain(|coding| coding["code"].is_string());
             continue;
         }
         let next = steps.get(nth + 1).filter(|next| typed(next));
@@ -56,7 +90,12 @@ fn members<'v>(value: &'v Value, step: &str, ty: Option<&str>) -> Vec<&'v Value>
     }
     if let Some(condition) = step.strip_prefix("where(").and_then(|rest| rest.strip_suffix(')')) {
         let (member, text) = condition.split_once('=').expect("an equation");
-        return Some(value).into_iter().filter(|one| one[member].as_str() == Some(text.trim_matches('\''))).collect();
+        let is = |one: &&Value| one[member.trim()].as_str() == Some(text.trim().trim_matches('\''));
+        return Some(value).into_iter().filter(is).collect();
+    }
+    if let Some(url) = step.strip_prefix("extension('").and_then(|rest| rest.strip_suffix("')")) {
+        let all = members(value, "extension", None).into_iter().filter(|one| one["url"].as_str() == Some(url));
+        return all.flat_map(|one| members(one, "value", None)).collect();
     }
     let Some(object) = value.as_object() else { return Vec::new() };
     let is = |name: &str| {
@@ -85,6 +124,26 @@ pub(super) fn finds(resource: &Value, asked: &Asked<'_>, zone: &TimeZone) -> boo
     let found = values(resource, asked.expression);
     let any =
         |is: &dyn Fn(&Value, &str) -> bool| found.iter().any(|value| asked.values.iter().any(|one| is(value, one)));
+    if !asked.parts.is_empty() {
+        let part = |place: &Value, kind, expression, wanted: &str| {
+            let wanted = Asked { expression, kind, parts: Vec::new(), modifier: None, values: vec![wanted] };
+            matches(&part_of(place, expression), &wanted, zone)
+        };
+        return any(&|place, wanted| {
+            asked.parts.iter().zip(wanted.split('$')).all(|((kind, path), wanted)| part(place, kind, path, wanted))
+        });
+    }
+    if asked.expression.contains(".exists()") && asked.modifier != Some("missing") {
+        let there = if found.iter().any(|value| **value != false) { "true" } else { "false" };
+        return asked.values.contains(&there) != (asked.modifier == Some("not"));
+    }
+    matches(&found, asked, zone)
+}
+
+/// Whether one of these values is what is asked for.
+fn matches(found: &[&Value], asked: &Asked<'_>, zone: &TimeZone) -> bool {
+    let any =
+        |is: &dyn Fn(&Value, &str) -> bool| found.iter().any(|value| asked.values.iter().any(|one| is(value, one)));
     match (asked.kind, asked.modifier) {
         (_, Some("missing")) => found.is_empty() == (asked.values == ["true"]),
         ("token", Some("not")) => !any(&token),
@@ -103,6 +162,10 @@ pub(super) fn finds(resource: &Value, asked: &Asked<'_>, zone: &TimeZone) -> boo
         ("uri", None) => any(&|value, wanted| value.as_str() == Some(wanted)),
         ("date", None) => any(&|value, wanted| date(value, wanted, zone)),
         ("quantity", None) => any(&quantity),
+        ("number", None) => any(&|value, wanted| {
+            let (prefix, wanted) = prefix(wanted);
+            value.as_f64().is_some_and(|has| number(has, prefix, wanted))
+        }),
         other => panic!("the oracle does not know {other:?}"),
     }
 }
@@ -148,18 +211,9 @@ fn strings(value: &Value) -> Vec<&str> {
     }
 }
 
-/// The seed's names have no letters beyond these.
+/// Without case and accents.
 fn plain(text: &str) -> String {
-    let fold = |c: char| match c {
-        'á' | 'à' | 'ä' | 'ã' => 'a',
-        'é' | 'è' => 'e',
-        'í' => 'i',
-        'ó' | 'ö' => 'o',
-        'ú' | 'ü' => 'u',
-        'ñ' => 'n',
-        other => other,
-    };
-    text.to_lowercase().chars().map(fold).collect()
+    text.nfd().filter(|c| !is_combining_mark(*c)).collect::<String>().to_lowercase()
 }
 
 fn prefix(text: &str) -> (&str, &str) {
@@ -170,7 +224,9 @@ fn prefix(text: &str) -> (&str, &str) {
 fn seconds(text: &str, zone: &TimeZone) -> (i64, i64) {
     let at = |local: &str| {
         let local: jiff::civil::DateTime = local.parse().expect("a local time");
-        local.to_zoned(zone.clone()).expect("a time").timestamp().as_second()
+        // Times on the last day of the calendar have no second of the world.
+        let naive = || local.duration_since(jiff::civil::date(1970, 1, 1).at(0, 0, 0, 0)).as_secs();
+        local.to_zoned(zone.clone()).map_or_else(|_| naive(), |zoned| zoned.timestamp().as_second())
     };
     match text.len() {
         4 => (at(&format!("{text}-01-01T00:00:00")), at(&format!("{text}-12-31T23:59:59"))),
@@ -181,7 +237,8 @@ fn seconds(text: &str, zone: &TimeZone) -> (i64, i64) {
         }
         10 => (at(&format!("{text}T00:00:00")), at(&format!("{text}T23:59:59"))),
         _ => {
-            let second = text.parse::<jiff::Timestamp>().expect("an instant").as_second();
+            // 9999-12-31T23:59:59 is beyond what the library counts.
+            let second = text.parse::<jiff::Timestamp>().map_or(i64::MAX / 2, jiff::Timestamp::as_second);
             (second, second)
         }
     }
@@ -190,6 +247,7 @@ fn seconds(text: &str, zone: &TimeZone) -> (i64, i64) {
 fn date(value: &Value, wanted: &str, zone: &TimeZone) -> bool {
     let (low, high) = match value {
         Value::String(text) => seconds(text, zone),
+        other if other["start"].is_null() && other["end"].is_null() => return false,
         period => (
             period["start"].as_str().map_or(i64::MIN, |text| seconds(text, zone).0),
             period["end"].as_str().map_or(i64::MAX, |text| seconds(text, zone).1),
@@ -211,23 +269,14 @@ fn date(value: &Value, wanted: &str, zone: &TimeZone) -> bool {
     }
 }
 
-fn quantity(value: &Value, wanted: &str) -> bool {
-    let Some(has) = value["value"].as_f64() else { return false };
-    let (prefix, wanted) = prefix(wanted);
-    let parts: Vec<&str> = wanted.split('|').collect();
-    let number: f64 = parts[0].parse().expect("a number");
-    let digits = parts[0].split_once('.').map_or(0, |(_, fraction)| fraction.len());
+fn number(has: f64, prefix: &str, wanted: &str) -> bool {
+    let number: f64 = wanted.parse().expect("a number");
+    let digits = wanted.split_once('.').map_or(0, |(_, fraction)| fraction.len());
     let half = 0.5 * 10_f64.powi(-i32::try_from(digits).expect("few digits"));
     // A rounding error must not decide.
     let near = |left: f64, right: f64| (left - right).abs() < 1e-9;
     let equal = (has > number - half || near(has, number - half)) && has < number + half && !near(has, number + half);
-    let unit = match parts.as_slice() {
-        [_] => true,
-        [_, "", unit] => value["code"].as_str() == Some(unit) || value["unit"].as_str() == Some(unit),
-        [_, system, unit] => value["system"].as_str() == Some(system) && value["code"].as_str() == Some(unit),
-        _ => panic!("{wanted} is no quantity"),
-    };
-    unit && match prefix {
+    match prefix {
         "eq" => equal,
         "ne" => !equal,
         "gt" | "sa" => has > number && !near(has, number),
@@ -236,4 +285,33 @@ fn quantity(value: &Value, wanted: &str) -> bool {
         "le" => has < number || near(has, number),
         other => panic!("{other} is no prefix"),
     }
+}
+
+/// A range is equal when both of its ends are, and above or below when a part of it is.
+fn quantity(value: &Value, wanted: &str) -> bool {
+    let (prefix, _) = prefix(wanted);
+    let ends = ["low", "high"].map(|end| value.get(end));
+    if ends.iter().any(Option::is_some) {
+        let ends = ends.map(|end| end.map(|end| amount(end, wanted)));
+        return match prefix {
+            "eq" => ends == [Some(true), Some(true)],
+            "gt" | "ge" | "sa" => ends[1] != Some(false),
+            "lt" | "le" | "eb" => ends[0] != Some(false),
+            _ => ends.contains(&Some(true)),
+        };
+    }
+    amount(value, wanted)
+}
+
+fn amount(value: &Value, wanted: &str) -> bool {
+    let Some(has) = value["value"].as_f64() else { return false };
+    let (prefix, wanted) = prefix(wanted);
+    let parts: Vec<&str> = wanted.split('|').collect();
+    let unit = match parts.as_slice() {
+        [_] => true,
+        [_, "", unit] => value["code"].as_str() == Some(unit) || value["unit"].as_str() == Some(unit),
+        [_, system, unit] => value["system"].as_str() == Some(system) && value["code"].as_str() == Some(unit),
+        _ => panic!("{wanted} is no quantity"),
+    };
+    unit && number(has, prefix, parts[0])
 }

@@ -99,6 +99,9 @@ fn types_and_parameters_are_those_that_work() {
     ] {
         assert_eq!(names(&resource(&statement, name)["searchParam"]), want, "{name}");
     }
+    let code = &resource(&statement, "Observation")["searchParam"][2];
+    let definition = "http://hl7.org/fhir/SearchParameter/clinical-code";
+    assert_eq!(code, &json!({"name": "code", "definition": definition, "type": "token"}));
     assert_eq!(resource(&statement, "Group")["interaction"], json!([{"code": "read"}, {"code": "search-type"}]));
     assert_eq!(resource(&statement, "Observation").get("interaction"), None);
 

@@ -169,6 +169,6 @@ fn parameter(resource_type: &str, piece: &str, known: &Known<'_>) -> Result<Para
         Unusable::Value(form) => FilterError::Value { resource_type: of(), name: told(), form },
     };
     let value = decode(value, Form::Inner).ok_or_else(|| unusable(Unusable::Value("UTF-8 text")))?;
-    let ask = ask(param.kind, modifier, &value, known.base_url).map_err(unusable)?;
+    let ask = ask(param, modifier, &value, known.base_url).map_err(unusable)?;
     Ok(Parameter { code: code.to_owned(), ask })
 }

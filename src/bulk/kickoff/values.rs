@@ -4,7 +4,7 @@ use crate::bulk::type_filter::{Ask, Compared, Prefix, QuantityAsk, Target, TextM
 use crate::fhir::decimal::Decimal;
 use crate::fhir::elements::{TypeKind, type_kind};
 use crate::fhir::id;
-use crate::fhir::search::SearchType;
+use crate::fhir::search::{SearchParam, SearchType};
 use crate::fhir::span::covers;
 
 /// Why a value or a modifier cannot be used.
@@ -22,9 +22,26 @@ const DATE: &str =
 const NUMBER: &str = "a number after eq, ne, gt, lt, ge, le or nothing";
 const QUANTITY: &str = "`number`, `number|system|code` or `number||unit` after eq, ne, gt, lt, ge, le or nothing";
 const REFERENCE: &str = "`id`, `Type/id` or a URL";
+const COMPOSITE: &str = "a value for each part with `$` between, such as `8480-6$gt140`";
 
 /// What `value` asks of a parameter.
-pub(super) fn ask(kind: SearchType, modifier: Option<&str>, value: &str, base: &str) -> Result<Ask, Unusable> {
+pub(super) fn ask(param: &SearchParam, modifier: Option<&str>, value: &str, base: &str) -> Result<Ask, Unusable> {
+    if param.kind != SearchType::Composite {
+        return simple(param.kind, modifier, value, base);
+    }
+    if modifier.is_some() {
+        return Err(Unusable::Modifier("none"));
+    }
+    let together = |item: &str| {
+        let values = unescaped(item, '$');
+        let parts = values.iter().zip(&param.parts).map(|(value, (kind, _))| simple(*kind, None, value, base).ok());
+        parts.collect::<Option<Vec<_>>>().filter(|_| values.len() == param.parts.len())
+    };
+    let read: Option<Vec<_>> = items(value).into_iter().map(together).collect();
+    read.filter(|items| !items.is_empty()).map(Ask::Composite).ok_or(Unusable::Value(COMPOSITE))
+}
+
+fn simple(kind: SearchType, modifier: Option<&str>, value: &str, base: &str) -> Result<Ask, Unusable> {
     // PostgreSQL knows no NUL, and no code has a control character in it.
     let clean = || Some(value).filter(|value| !value.contains(char::is_control));
     let each = |form| clean().map(|value| items(value)).filter(|items| !items.is_empty()).ok_or(Unusable::Value(form));

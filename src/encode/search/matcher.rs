@@ -17,7 +17,10 @@ use crate::plan::search::{Ask, Compared, Look, Prefix, QuantityAsk, Step, Target
 #[derive(Debug)]
 pub(super) enum Matcher {
     Missing(bool),
-    Token { not: bool, any: Vec<Token> },
+    Token {
+        not: bool,
+        any: Vec<Token>,
+    },
     Beside(Texts),
     Text(Texts),
     Date(Vec<(Prefix, Range<i64>)>),
@@ -26,6 +29,8 @@ pub(super) enum Matcher {
     Reference(Vec<Target>),
     Identifier(Vec<Token>),
     Uri(Vec<String>),
+    /// Of each value, what its parts are like.
+    Composite(Vec<Vec<Matcher>>),
 }
 
 /// A number to compare with: itself, and the numbers it stands for.
@@ -60,10 +65,14 @@ impl Matcher {
             Ask::Reference(any) => Self::Reference(any.clone()),
             Ask::Identifier(any) => Self::Identifier(any.clone()),
             Ask::Uri(any) => Self::Uri(any.clone()),
+            Ask::Composite(any) => {
+                let parts = |asks: &Vec<Ask>| asks.iter().map(|ask| Self::new(ask, zone)).collect::<Option<_>>();
+                Self::Composite(any.iter().map(parts).collect::<Option<_>>()?)
+            }
         })
     }
 
-    /// Whether one value is what is asked for; negation and absence are the caller's.
+    /// Whether one value is what is asked for; negation, absence and what several values say together are the caller's.
     pub(super) fn is(&self, value: &RawValue, look: &Look, zone: &TimeZone) -> bool {
         match self {
             Self::Missing(_) => true,
@@ -80,6 +89,7 @@ impl Matcher {
                 let identifier = [Step::Member("identifier".to_owned())];
                 below(value, &identifier, &mut |value| any.iter().any(|wanted| is_token(value, wanted, &[])))
             }
+            Self::Composite(_) => false,
             Self::Uri(any) => text(value).is_some_and(|text| any.iter().any(|wanted| *wanted == text)),
         }
     }

@@ -4,6 +4,7 @@ use crate::mapping::diagnostic::Severity;
 use crate::mapping::pack::{Layer, PackFiles, load};
 
 mod catalogue;
+mod compartment;
 mod examples;
 mod mutants;
 mod shapes;

@@ -57,13 +57,42 @@ fn as_text() {
 #[test]
 fn as_json() {
     let (diagnostics, sources) = some();
-    insta::assert_snapshot!(json(&diagnostics, &sources));
+    insta::assert_snapshot!(json(&diagnostics, &sources, &[]));
 }
 
 #[test]
 fn as_sarif() {
     let (diagnostics, sources) = some();
     insta::assert_snapshot!(sarif(&diagnostics, &sources));
+}
+
+#[test]
+fn the_compartment_in_lines() {
+    let of = |mapping, resource_type, belongs, paths: &[(&'static str, Use)]| Paths {
+        mapping,
+        resource_type,
+        belongs,
+        paths: paths.to_vec(),
+    };
+    let all = [
+        of("patient", "Patient", Belongs::Itself, &[("link.other", Use::Unmapped)]),
+        of("lab", "Observation", Belongs::Column("of"), &[("subject", Use::Tie), ("performer", Use::Written)]),
+        of("visit", "Encounter", Belongs::Column("of"), &[("subject", Use::Unmapped)]),
+        of("note", "Flag", Belongs::Nobody, &[("patient", Use::Unmapped), ("x", Use::Unmapped)]),
+    ];
+    let want = "patient compartment:\n\
+        \x20 patient  Patient      by its id; unmapped: link.other\n\
+        \x20 lab      Observation  by subject, column of; written: performer\n\
+        \x20 visit    Encounter    by column of; unmapped: subject\n\
+        \x20 note     Flag         of nobody, left out of exports of patients; unmapped: patient, x\n";
+    assert_eq!(compartment(&all), want);
+    assert_eq!(compartment(&[]), "");
+    let (_, sources) = some();
+    let report: Value = serde_json::from_str(&json(&[], &sources, &all[1..2])).unwrap();
+    let paths = json!([{"path": "subject", "use": "tie"}, {"path": "performer", "use": "written"}]);
+    let want =
+        json!([{"mapping": "lab", "resourceType": "Observation", "by": "column", "column": "of", "paths": paths}]);
+    assert_eq!(report["compartment"], want);
 }
 
 #[test]
@@ -88,7 +117,7 @@ proptest! {
         let other = Span { source, start: to, end: to };
         let one = Diagnostic::error("M100", span, "m").label("here").also(other, "there").edit("fix", span, "x\ny");
         prop_assert!(text(std::slice::from_ref(&one), &sources, false).contains("error[M100]: m"));
-        prop_assert!(json(std::slice::from_ref(&one), &sources).contains("M100"));
+        prop_assert!(json(std::slice::from_ref(&one), &sources, &[]).contains("M100"));
         prop_assert!(sarif(&[one], &sources).contains("M100"));
     }
 }

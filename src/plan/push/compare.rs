@@ -7,7 +7,7 @@ use crate::plan::select::{Param, quote_literal};
 use crate::row::PgKind;
 
 /// Characters that are taken off both ends of a code.
-const BLANKS: &str = " \t\n\r";
+pub(super) const BLANKS: &str = " \t\n\r";
 
 /// Whether blanks around a value do not count.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -30,7 +30,9 @@ pub(super) fn equal(name: &str, kind: &PgKind, values: &[&str], trim: Trim) -> C
     match kind {
         PgKind::Text | PgKind::Char if trim == Trim::Yes => {
             let trimmed = format!("btrim({name}::text, {})", quote_literal(BLANKS));
-            list(canonical(values, &|_| true), &trimmed, "")
+            // Those of the value do not count either.
+            let bare = values.iter().map(|value| value.trim_matches([' ', '\t', '\n', '\r']).to_owned()).collect();
+            list(bare, &trimmed, "")
         }
         PgKind::Text | PgKind::Char => list(canonical(values, &|_| true), &format!("{name}::text"), ""),
         PgKind::Int2 | PgKind::Int4 | PgKind::Int8 => {
@@ -42,6 +44,22 @@ pub(super) fn equal(name: &str, kind: &PgKind, values: &[&str], trim: Trim) -> C
             let uuid = |text: &str| uuid::Uuid::parse_str(text).is_ok_and(|uuid| uuid.to_string() == text);
             list(canonical(values, &uuid), name, "::uuid[]")
         }
+        _ => Condition::Maybe,
+    }
+}
+
+/// "The column is not NULL and none of these."
+pub(super) fn unequal(name: &str, kind: &PgKind, values: &[&str]) -> Condition {
+    let values = values.iter().map(|value| (*value).to_owned()).collect();
+    let none = |expression: &str, ty: &str| {
+        Condition::sql(&format!("{expression} <> all("), Param::TextArray(values), &format!("::text[]{ty})"))
+    };
+    match kind {
+        // Texts differ by their bytes, whatever the database's collation says.
+        PgKind::Text | PgKind::Char => none(&format!("({name}::text collate \"C\")"), ""),
+        PgKind::Int2 | PgKind::Int4 | PgKind::Int8 => none(name, "::bigint[]"),
+        PgKind::Bool => none(name, "::boolean[]"),
+        PgKind::Uuid => none(name, "::uuid[]"),
         _ => Condition::Maybe,
     }
 }

@@ -28,6 +28,17 @@ impl Condition {
         Self::Sql(vec![Piece::Text(text)])
     }
 
+    /// The condition with SQL around it, where there is one.
+    pub(super) fn within(self, before: &str, after: &str) -> Self {
+        match self {
+            Self::Sql(pieces) => {
+                let around = |text: &str| [Piece::Text(text.to_owned())];
+                Self::Sql(around(before).into_iter().chain(pieces).chain(around(after)).collect())
+            }
+            known => known,
+        }
+    }
+
     pub(super) fn all(conditions: impl IntoIterator<Item = Self>) -> Self {
         let mut parts = Vec::new();
         for condition in conditions {

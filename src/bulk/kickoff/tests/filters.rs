@@ -244,6 +244,17 @@ fn values_by_kind_of_parameter() {
         ),
         ("Observation?subject:identifier=s|1", Asks::Identifier(vec![token(Some("s"), Some("1"))])),
         ("Patient?_profile=http://a,http://b", Asks::Uri(texts(&["http://a", "http://b"]))),
+        ("Patient?race=2106-3", Asks::Token(vec![code("2106-3")])),
+        (
+            "Observation?code-value-quantity=http://loinc.org|8480-6$gt140||mm[Hg],a\\$b$5",
+            Asks::Composite(vec![
+                vec![
+                    Asks::Token(vec![token(Some("http://loinc.org"), Some("8480-6"))]),
+                    Asks::Quantity(vec![quantity(Prefix::Gt, "140", None, Some("mm[Hg]"))]),
+                ],
+                vec![Asks::Token(vec![code("a$b")]), Asks::Quantity(vec![quantity(Prefix::Eq, "5", None, None)])],
+            ]),
+        ),
     ] {
         assert_eq!(asked(search), Ok(want), "{search}");
     }
@@ -263,6 +274,13 @@ fn values_by_kind_of_parameter() {
         "Observation?subject:Nothing=1",
         "Observation?subject:Patient=Group/1",
         "Observation?code-value-quantity=a$5:x",
+        "Observation?code-value-quantity=a",
+        "Observation?code-value-quantity=a$5$6",
+        "Observation?code-value-quantity=a$",
+        "Observation?code-value-quantity=$5",
+        "Observation?code-value-quantity=,",
+        "Observation?code-value-quantity=a$%00",
+        "Observation?code-value-quantity:missing=true",
         "Patient?name:text=a",
         "Patient?_profile:below=http://a",
     ] {
