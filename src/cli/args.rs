@@ -86,6 +86,9 @@ pub struct RunArgs {
     /// Margin of the watermark
     #[arg(long, value_name = "TIME")]
     pub overlap: Option<String>,
+    /// What new members of a Group bring
+    #[arg(long, value_name = "WORD")]
+    pub since_new_members: Option<String>,
     /// Size of a file
     #[arg(long, value_name = "SIZE")]
     pub file_size: Option<String>,
@@ -121,6 +124,9 @@ pub struct ExportArgs {
     /// Export only what changed before this instant
     #[arg(long, value_name = "INSTANT")]
     pub until: Option<String>,
+    /// Export only the compartments of the members of this Group, by FHIR id
+    #[arg(long, value_name = "ID")]
+    pub group: Option<String>,
     /// Export only the compartment of this patient, by FHIR id; may be repeated, or be a comma list
     #[arg(long = "patient", value_name = "ID")]
     pub patients: Vec<String>,
@@ -313,6 +319,7 @@ impl RunArgs {
     /// The settings among them.
     pub fn flags(&self) -> Flags {
         let mut flags = given([("workers", &self.workers), ("file-size", &self.file_size), ("overlap", &self.overlap)]);
+        flags.extend(given([("since-new-members", &self.since_new_members)]));
         let codecs = [(self.gzip, "gzip"), (self.zstd, "zstd")];
         let codec = codecs.into_iter().find(|(asked, _)| *asked);
         flags.extend(codec.map(|(_, codec)| ("compression", codec.to_owned())));
