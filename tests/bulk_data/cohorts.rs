@@ -215,10 +215,10 @@ async fn an_export_keeps_the_members_it_began_with() {
     assert_eq!(put(&server, "mine", &listed("Mine", &["c"]), &[]).status, 200);
     assert_eq!(server.delete("/Group/mine").status, 204);
     let home = server.kill();
+    admin.batch_execute("rollback").await.unwrap();
     let server = start(&known, home, &[]);
     assert_eq!(server.get("/Group/mine").status, 404);
     assert_eq!(put(&server, "mine", &listed("Mine", &["c"]), &[]).status, 201, "sweeps what nobody needs");
-    admin.batch_execute("rollback").await.unwrap();
     let manifest = server.manifest(&path);
     assert_eq!(ids(&server, &manifest, "Patient"), BTreeSet::from(["a".to_owned()]));
     assert_eq!(count(&manifest, "Observation"), 12);

@@ -148,11 +148,11 @@ fn columns_that_say_nothing_of_members_are_told() {
     let database = runtime.block_on(Database::new(SCHEMA));
     for (members, told) in [
         ("{table: members, parent: cohort, patient: patient, group: nothing}", "M301"),
-        ("{table: members, parent: cohort, patient: patient, start: gone}", "bool is not a time"),
+        ("{table: members, parent: cohort, patient: patient, start: gone}", "boolean is not a time"),
         ("{table: members, parent: cohort, patient: patient, end: patient}", "text is not a time"),
         ("{table: members, parent: cohort, patient: patient, joined: patient}", "text is not a time"),
         ("{table: members, parent: cohort, patient: patient, inactive: since}", "is not true or false"),
-        ("{table: members, parent: cohort, patient: patient, left: gone}", "M102"),
+        ("{table: members, parent: cohort, patient: patient, left: gone}", "`left`"),
     ] {
         let group = group(members);
         let files = pack(&[("mappings/patient.yaml", PATIENT), ("mappings/group.yaml", &group)]);
