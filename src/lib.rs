@@ -39,6 +39,9 @@ pub mod export;
 // Who may ask, and for what.
 pub mod auth;
 
+// Groups that clients have made.
+pub mod cohort;
+
 // An export's life over time: accepted, run, kept, expired.
 pub mod job;
 

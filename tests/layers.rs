@@ -96,20 +96,22 @@ const RULES: &[Rule] = &[
         ],
         io: true,
     },
+    Rule { module: "cohort", imports: &["bulk"], crates: &["redb@store.rs"], io: false },
     Rule {
         module: "job",
-        imports: &["clock", "fhir", "bulk", "source", "sink", "export"],
+        imports: &["clock", "fhir", "bulk", "source", "sink", "export", "cohort"],
         // The store is one file's affair.
         crates: &["getrandom@id.rs", "redb@store.rs", "tokio", "tokio_util", "tracing"],
         io: true,
     },
     Rule {
         module: "http",
-        imports: &["clock", "fhir", "bulk", "auth", "job"],
+        imports: &["clock", "fhir", "bulk", "auth", "cohort", "job"],
         crates: &[
             "actix_cors@server.rs",
             "actix_web",
             "flate2@body.rs",
+            "futures_core@answer.rs",
             "getrandom@answer.rs",
             "prometheus_client@metrics.rs",
             "rustls@tls.rs",
@@ -130,7 +132,7 @@ const RULES: &[Rule] = &[
         module: "cli",
         imports: &[
             "clock", "fhir", "bulk", "mapping", "plan", "row", "source", "encode", "fixture", "sink", "export", "auth",
-            "job", "http", "config",
+            "cohort", "job", "http", "config",
         ],
         crates: &[
             "clap",

@@ -277,8 +277,11 @@ impl Reader {
         for scope in given.value {
             let (line, text) = (scope.referenced.line(), &scope.value);
             match Scopes::registered(text) {
-                Ok(one) if one.writes() => {
-                    self.mistake(line, format!("scope `{text}` writes, which this server never does: end it in `.rs`"));
+                Ok(one) if one.is_beyond() => {
+                    self.mistake(
+                        line,
+                        format!("scope `{text}` writes, which this server does to Group alone: end it in `.rs`"),
+                    );
                 }
                 Ok(one) => scopes.extend(one),
                 Err(error) => self.mistake(line, format!("scope `{text}` {error}")),

@@ -12,8 +12,17 @@ const READ: u8 = 0b0_0010;
 const SEARCH: u8 = 0b1_0000;
 /// The letters in the order they are written in.
 const LETTERS: [(u8, char); 5] = [(1, 'c'), (READ, 'r'), (4, 'u'), (8, 'd'), (SEARCH, 's')];
-/// What this service can grant: it writes nothing.
+/// What this service can grant of most types: it writes nothing of them.
 const GRANTABLE: u8 = READ | SEARCH;
+/// All letters.
+const CRUDS: u8 = 0b1_1111;
+/// The letters that v1 has words for.
+const V1: [u8; 3] = [GRANTABLE, 0b0_1101, CRUDS];
+
+/// What this service can grant of a type: clients make Groups (G-16), and nothing else.
+fn grantable(resource_type: Option<&str>) -> u8 {
+    if resource_type == Some("Group") { CRUDS } else { GRANTABLE }
+}
 
 /// A set of scopes, in the order they were asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -58,14 +67,25 @@ impl Scopes {
         Scope::parse(text).map(|scope| Self(vec![scope]))
     }
 
-    /// Every resource type, for reading and searching.
+    /// Every resource type, for reading and searching, and Groups for writing.
     pub fn everything() -> Self {
-        Self(vec![Scope { resource: None, letters: GRANTABLE, v1: false }])
+        let scope = |resource: Option<&str>| Scope {
+            resource: resource.map(str::to_owned),
+            letters: grantable(resource),
+            v1: false,
+        };
+        Self(vec![scope(None), scope(Some("Group"))])
     }
 
     /// Whether resources of this type may be read (A-20): `r`, and `s` alone is not enough.
     pub fn reads(&self, resource_type: &str) -> bool {
         self.letters(resource_type) & READ != 0
+    }
+
+    /// Whether it allows what a letter of `cruds` stands for.
+    pub fn allows(&self, letter: char, resource_type: &str) -> bool {
+        let bit = LETTERS.iter().find(|(_, known)| *known == letter).map_or(0, |(bit, _)| *bit);
+        self.letters(resource_type) & bit != 0
     }
 
     /// Whether resources of every type may be read.
@@ -78,9 +98,9 @@ impl Scopes {
         self.0.is_empty()
     }
 
-    /// Whether it holds letters that write.
-    pub(super) fn writes(&self) -> bool {
-        self.0.iter().any(|scope| scope.letters & !GRANTABLE != 0)
+    /// Whether it holds letters that this service never grants.
+    pub(super) fn is_beyond(&self) -> bool {
+        self.0.iter().any(|scope| scope.letters & !grantable(scope.resource.as_deref()) != 0)
     }
 
     /// Adds what the other set has.
@@ -97,10 +117,10 @@ impl Scopes {
         let mut granted = Vec::new();
         for asked in &self.0 {
             let mut grant = |resource: Option<&str>, letters: u8| {
-                let letters = letters & asked.letters & GRANTABLE;
+                let letters = letters & asked.letters & grantable(resource);
                 if letters != 0 {
                     // A v1 word would say more than a part of its letters.
-                    let v1 = asked.v1 && letters == GRANTABLE;
+                    let v1 = asked.v1 && V1.contains(&letters);
                     granted.push(Scope { resource: resource.map(str::to_owned), letters, v1 });
                 }
             };
@@ -112,7 +132,7 @@ impl Scopes {
                     grant(None, star);
                     for name in policy.0.iter().filter_map(|scope| scope.resource.as_deref()) {
                         let letters = policy.letters(name);
-                        if known(name) && letters & !star & asked.letters & GRANTABLE != 0 {
+                        if known(name) && letters & !star & asked.letters & grantable(Some(name)) != 0 {
                             grant(Some(name), letters);
                         }
                     }
@@ -162,8 +182,8 @@ impl Scope {
         };
         let (letters, v1) = match action {
             "read" => (GRANTABLE, true),
-            "write" => (1 | 4 | 8, true),
-            "*" => (0b1_1111, true),
+            "write" => (0b0_1101, true),
+            "*" => (CRUDS, true),
             _ => (letters(action)?, false),
         };
         Ok(Self { resource, letters, v1 })
@@ -197,7 +217,7 @@ impl fmt::Display for Scope {
         match (self.v1, self.letters) {
             (true, GRANTABLE) => f.write_str("read"),
             (true, 0b0_1101) => f.write_str("write"),
-            (true, 0b1_1111) => f.write_str("*"),
+            (true, CRUDS) => f.write_str("*"),
             (_, letters) => LETTERS
                 .iter()
                 .filter(|(bit, _)| letters & bit != 0)
@@ -258,7 +278,12 @@ mod tests {
         }
         assert!(Scopes::parse("system/*.r").reads_everything());
         assert!(!Scopes::parse("system/*.s system/Patient.rs").reads_everything());
-        assert!(Scopes::everything().reads("Binary"));
+        assert!(Scopes::everything().reads("Binary") && Scopes::everything().allows('u', "Group"));
+        assert!(!Scopes::everything().allows('c', "Binary"));
+        for (scopes, allowed) in [("system/Group.cd", "cd"), ("system/*.cruds", "cruds"), ("system/Patient.c", "")] {
+            let all = "cruds".chars().filter(|letter| Scopes::parse(scopes).allows(*letter, "Group"));
+            assert_eq!(all.collect::<String>(), allowed, "{scopes}");
+        }
     }
 
     /// A-18, A-19, T-19: the intersection, in the words of the request.
@@ -291,6 +316,15 @@ mod tests {
             ("system/Patient.rs", "system/Observation.rs", ""),
             ("system/*.rs", "system/Binary.rs", ""),
             ("system/*.rs", "", ""),
+            // G-16: Groups are made by clients that are registered for it.
+            ("system/Group.cruds", "system/Group.cruds", "system/Group.cruds"),
+            ("system/Group.cud", "system/*.rs system/Group.cruds", "system/Group.cud"),
+            ("system/Group.write", "system/*.rs system/Group.cruds", "system/Group.write"),
+            ("system/Group.*", "system/*.rs system/Group.cr", "system/Group.crs"),
+            ("system/Group.cud", "system/*.rs", ""),
+            ("system/*.cruds", "system/*.rs system/Group.cruds", "system/*.rs system/Group.cruds"),
+            ("system/*.*", "system/*.rs system/Group.cruds", "system/*.read system/Group.*"),
+            ("system/*.rs", "system/*.rs system/Group.cruds", "system/*.rs"),
         ] {
             let granted = Scopes::parse(asked).intersection(&Scopes::parse(policy), Some(&types));
             assert_eq!(granted.to_string(), want, "{asked} of {policy}");

@@ -4,6 +4,7 @@
 
 use serde_json::{Value, json};
 
+use super::cohort::PROFILE;
 use super::kickoff::Dialect;
 use crate::fhir::search::search_param;
 
@@ -28,6 +29,8 @@ pub struct Features {
     pub auth: Option<String>,
     /// `Group/[id]/$export`, and Group read and search (G-01).
     pub group: bool,
+    /// Groups that clients make (G-10, G-16).
+    pub cohorts: bool,
     /// `$export-v4` beside `$export` (C-06).
     pub v4: bool,
     /// Browsers of other origins are answered.
@@ -127,7 +130,15 @@ fn resource(name: &str, features: &Features) -> Value {
     let mut params = exported.map(search_parameters).unwrap_or_default();
     let group = name == "Group" && features.group;
     if group {
-        resource["interaction"] = json!([{"code": "read"}, {"code": "search-type"}]);
+        let write: &[&str] = if features.cohorts { &["create", "update", "delete"] } else { &[] };
+        let codes = ["read", "search-type"].iter().chain(write);
+        resource["interaction"] = codes.map(|code| json!({"code": code})).collect();
+        if features.cohorts {
+            // G-17
+            resource["supportedProfile"] = json!([PROFILE]);
+            resource["versioning"] = json!("versioned-update");
+            resource["updateCreate"] = json!(true);
+        }
         for (code, kind) in [("_id", "token"), ("identifier", "token"), ("name", "string"), ("type", "token")] {
             if !params.iter().any(|param| param["name"] == code) {
                 params.push(not_in_bulk(name, code, kind));

@@ -147,6 +147,20 @@ pub fn add_filter(request: &mut ExportRequest, query: &str, known: &Known<'_>) -
     Ok(())
 }
 
+/// Reads a search for the members of a Group, which may be of any type that belongs to patients (G-12, G-13).
+///
+/// # Errors
+///
+/// What would be right.
+pub fn member_filter(query: &str, known: &Known<'_>) -> Result<TypeFilter, BadFilter> {
+    let of_patients = known.mapped.iter().filter(|name| (known.compartment)(name));
+    let types: Vec<String> = of_patients.map(|name| (*name).to_owned()).collect();
+    filter::read(query, &types, known).map_err(|error| BadFilter {
+        text: error.to_string().replace("_typeFilter", "member-filter"),
+        help: error.help().replace("Name its type in `_type`, or leave the filter out", "Search a type of patients"),
+    })
+}
+
 /// The query parameter that asks for a search.
 pub fn filter_parameter(query: &str) -> String {
     format!("_typeFilter={}", percent::encode(query))

@@ -2,6 +2,7 @@
 
 pub mod accept;
 pub mod capability;
+pub mod cohort;
 pub mod instant;
 pub mod kickoff;
 pub mod manifest;
@@ -10,13 +11,16 @@ pub mod prefer;
 pub mod progress;
 pub mod report;
 pub mod request;
+pub mod roster;
 pub mod type_filter;
 
 pub use capability::{Features, TypeFeatures};
+pub use cohort::Cohort;
 pub use kickoff::{Dialect, Intake, KickOff, Known, Refusal};
 pub use manifest::{Form, Manifest, ManifestFile};
 pub use prefer::Prefer;
 pub use progress::{Progress, TypeProgress};
 pub use report::Report;
 pub use request::{ExportRequest, Level, ParameterError, Parameters};
+pub use roster::Roster;
 pub use type_filter::TypeFilter;

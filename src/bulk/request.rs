@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
+use super::cohort::Cohort;
 use super::instant;
 use super::type_filter::TypeFilter;
 
@@ -57,6 +58,9 @@ pub struct ExportRequest {
     /// stand in the request so that they last as long as it does.
     #[serde(default)]
     pub withheld: Vec<TypeFilter>,
+    /// The Group of the level is this one, which a client has made.
+    #[serde(default)]
+    pub cohort: Option<Cohort>,
 }
 
 /// Why a request is refused.
@@ -180,6 +184,7 @@ impl ExportRequest {
             patients: patients.into_iter().map(str::to_owned).collect(),
             filters: Vec::new(),
             withheld: Vec::new(),
+            cohort: None,
         })
     }
 
@@ -276,7 +281,7 @@ fn period(
 }
 
 /// The id in `Patient/ID`, `/Patient/ID` or `ID`.
-fn patient_id(text: &str) -> Option<&str> {
+pub(super) fn patient_id(text: &str) -> Option<&str> {
     let path = text.strip_prefix('/').unwrap_or(text);
     let id = path.strip_prefix("Patient/").unwrap_or(path);
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.';

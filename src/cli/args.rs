@@ -89,6 +89,9 @@ pub struct RunArgs {
     /// How long to wait for open transactions
     #[arg(long, value_name = "TIME")]
     pub snapshot_wait: Option<String>,
+    /// What new members of a Group bring
+    #[arg(long, value_name = "WORD")]
+    pub since_new_members: Option<String>,
     /// Size of a file
     #[arg(long, value_name = "SIZE")]
     pub file_size: Option<String>,
@@ -124,6 +127,9 @@ pub struct ExportArgs {
     /// Export only what changed before this instant
     #[arg(long, value_name = "INSTANT")]
     pub until: Option<String>,
+    /// Export only the compartments of the members of this Group, by FHIR id
+    #[arg(long, value_name = "ID")]
+    pub group: Option<String>,
     /// Export only the compartment of this patient, by FHIR id; may be repeated, or be a comma list
     #[arg(long = "patient", value_name = "ID")]
     pub patients: Vec<String>,
@@ -320,6 +326,7 @@ impl RunArgs {
             ("file-size", &self.file_size),
             ("overlap", &self.overlap),
             ("snapshot-wait", &self.snapshot_wait),
+            ("since-new-members", &self.since_new_members),
         ]);
         let codecs = [(self.gzip, "gzip"), (self.zstd, "zstd")];
         let codec = codecs.into_iter().find(|(asked, _)| *asked);

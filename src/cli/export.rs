@@ -16,7 +16,7 @@ use super::failure::Failure;
 use super::progress::Display;
 use super::table;
 use crate::bulk::kickoff::{add_filter, filter_parameter};
-use crate::bulk::{ExportRequest, Known};
+use crate::bulk::{ExportRequest, Known, Level};
 use crate::config::Settings;
 use crate::export::{Counting, ExportOptions, Exported, dry_run, export, preflight};
 use crate::plan::search::searchable;
@@ -34,6 +34,7 @@ pub(super) fn run(args: &ExportArgs, settings: &Settings, bars: &MultiProgress) 
         ..Default::default()
     };
     options.check_references = args.check_references;
+    options.since_new_members = settings.since_new_members;
     if let Some(workers) = settings.workers {
         options.workers = workers.get() as usize;
     }
@@ -67,6 +68,9 @@ fn request(args: &ExportArgs, engine: &Engine) -> Result<ExportRequest, Failure>
     let pack = &engine.prepared.pack;
     let mapped: Vec<&str> = pack.mappings.iter().map(|m| m.resource_type.as_str()).collect();
     let mut request = ExportRequest::new(&args.parameters(), &mapped)?;
+    if let Some(group) = &args.group {
+        request.level = Level::Group(group.clone());
+    }
     let known = Known {
         mapped: &mapped,
         base_url: BASE_URL,

@@ -87,7 +87,7 @@ const HEADER: [[&str; 4]; 14] = [
     ["deleted", "column, or `{table, key, at}`", "which rows are gone", "none"],
     ["lists", "name → `{table, parent, order, key, lists}`", "1:N rows for `$each`", "none"],
     ["patient", "column or `none`", "the column that holds the patient's key", "[derived](derived.md)"],
-    ["members", "`{table, parent, patient, joined}`", "Group only: who is in it", "none"],
+    ["members", "`{table, parent, patient, group, start, end, inactive, joined}`", "Group only: who is in it", "none"],
     ["search", "parameter → column or `none`", "overrides derived search parameters", "[derived](derived.md)"],
     ["split", "column or `none`", "the column whose ranges are read in parallel", "first key column"],
     ["optional", "`true` or `false`", "skip this mapping if its table does not exist", "`false`"],

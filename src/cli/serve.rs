@@ -11,6 +11,7 @@ use super::setup::{self, Facts};
 use super::{engine, print};
 use crate::auth::{Authority, RedbReplays};
 use crate::bulk::capability::TypeFeatures;
+use crate::cohort::{Cohorts, RedbCohorts};
 use crate::config::Settings;
 use crate::config::server::AuthMode;
 use crate::config::settings::DatabaseUrl;
@@ -79,14 +80,19 @@ pub(super) fn run(settings: &Settings) -> Result<Exit, Failure> {
         ..JobsConfig::new(state.join("jobs"))
     };
     options.ledger = server.ledger.then(|| state.join("ledger"));
-    let live = LiveEngine::new(source, Arc::clone(&prepared), options);
+    options.since_new_members = settings.since_new_members;
+    let cohorts = Arc::new(Cohorts::new(Arc::new(RedbCohorts::new(Arc::clone(&database)))));
+    let live = LiveEngine::new(source, Arc::clone(&prepared), options, Arc::clone(&cohorts));
     let jobs =
         Jobs::start(config, Arc::new(RedbStore::new(database)), Arc::new(live), Arc::new(crate::clock::SystemClock))
             .map_err(|error| Failure::new(Exit::Failed, &error, None))?;
+    // What a process that died has left of them.
+    cohorts.sweep(|| jobs.rosters()).map_err(|error| Failure::new(Exit::Failed, &error, None))?;
     let service = Service::new(Parts {
         options: setup::options(server, base_url.clone()),
         catalogue,
         jobs: Arc::clone(&jobs),
+        cohorts,
         authority: Arc::clone(&authority),
         key,
         audit,

@@ -240,6 +240,7 @@ pub(super) fn options(server: &ServerSettings, base_url: BaseUrl) -> Options {
         cors_origins: server.cors_origins.clone(),
         signed_files: (server.file_urls == FileUrls::Signed).then_some(server.file_url_lifetime),
         max_body: server.max_body,
+        max_group: server.max_group_size,
         status_hold: server.status_hold,
         polls_per_minute: server.polls_per_minute.get(),
         strict_filters: server.typefilter_lenient == LenientFilters::Reject,

@@ -268,6 +268,15 @@ pub const SERVER_SETTINGS: &[Setting] = &[
         meaning: "Largest body of a request.",
     },
     Setting {
+        name: "max-group-size",
+        kind: Kind::Size,
+        default: Some("128MiB"),
+        env: "SMELT_MAX_GROUP_SIZE",
+        flag: "--max-group-size",
+        meaning: "Largest Group, or list of ids, that a client may send. A million members are 40 MB as a list and 80 MB \
+            in JSON. Two are read at a time.",
+    },
+    Setting {
         name: "status-hold",
         kind: Kind::Time(0, 10),
         default: Some("2s"),

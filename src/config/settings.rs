@@ -37,6 +37,8 @@ pub struct Settings {
     pub overlap: Duration,
     /// `snapshot-wait`
     pub snapshot_wait: Duration,
+    /// `since-new-members`: true for include.
+    pub since_new_members: bool,
     /// `file-size`, in bytes.
     pub file_size: u64,
     /// `compression`
@@ -194,6 +196,7 @@ impl Settings {
             workers: look.get("workers", |text| text.parse().ok())?,
             overlap: look.time("overlap")?.unwrap_or_default(),
             snapshot_wait: look.time("snapshot-wait")?.unwrap_or_default(),
+            since_new_members: look.get("since-new-members", value::include)?.unwrap_or(true),
             file_size: look.get("file-size", value::size)?.unwrap_or(u64::MAX),
             codec: look.get("compression", value::codec)?,
             log_level: look.get("log-level", value::level)?.unwrap_or(tracing::Level::WARN),

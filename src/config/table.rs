@@ -139,6 +139,16 @@ pub const SETTINGS: &[Setting] = &[
             in time holds `transactionTime` back no longer.",
     },
     Setting {
+        name: "since-new-members",
+        kind: Kind::Words(&["include", "exclude"]),
+        default: Some("include"),
+        env: "SMELT_SINCE_NEW_MEMBERS",
+        flag: "--since-new-members",
+        meaning: "What an export of a Group with `_since` gives of members who joined after it: their whole record, or \
+            what changed since, as of the others. When somebody joined is told by `joined` or `start` of the mapping's \
+            `members`; of Groups that clients make it is the time at which they were listed.",
+    },
+    Setting {
         name: "file-size",
         kind: Kind::Size,
         default: Some("256MiB"),

@@ -66,6 +66,15 @@ pub(super) fn codec(text: &str) -> Option<Codec> {
     }
 }
 
+/// `include` or `exclude`.
+pub(super) fn include(text: &str) -> Option<bool> {
+    match text {
+        "include" => Some(true),
+        "exclude" => Some(false),
+        _ => None,
+    }
+}
+
 pub(super) fn level(text: &str) -> Option<tracing::Level> {
     match text {
         "error" => Some(tracing::Level::ERROR),

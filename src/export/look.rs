@@ -5,14 +5,15 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::cohort::askable;
 use super::drive::{Buffers, drive};
 use super::failures::Tally;
 use super::ids;
 use super::plan::{plan, restrict};
 use super::prepare::Prepared;
-use super::who::{Narrowed, no_patient, who};
+use super::who::{Known, Narrowed, no_patient, who};
 use super::{ExportError, ExportOptions};
-use crate::bulk::{ExportRequest, TypeFilter};
+use crate::bulk::{ExportRequest, Roster, TypeFilter};
 use crate::encode::{Encoder, Limits, Search, Watched};
 use crate::mapping::tree::Mapping;
 use crate::plan::filter::{self, Changed};
@@ -147,7 +148,7 @@ pub async fn groups(
     let snapshot = source.snapshot(Duration::ZERO).await?;
     let zone = prepared.pack.project.zone();
     let wanted_alone = wanted_alone.map(|wanted| Search::new(&wanted, zone)).transpose()?;
-    let ids: Vec<String> = id.into_iter().map(str::to_owned).collect();
+    let ids: Vec<&str> = id.into_iter().collect();
     let (wanted, _) = ids::find(&snapshot.session().await?, prepared, "Group", &ids).await?;
     let mut found = Vec::new();
     for compiled in &prepared.compiled {
@@ -159,7 +160,7 @@ pub async fn groups(
         if id.is_some() {
             let [key] = mapping.header.key.as_slice() else { continue };
             let Some((_, column)) = rows.column(&key.text) else { continue };
-            filter::keys(&mut filter, &[(key.text.clone(), column.kind.clone())], wanted.of(Some(&mapping.name)));
+            filter::keys(&mut filter, &(key.text.clone(), column.kind.clone()), wanted.of(Some(&mapping.name)));
             read = Read { most: 1, most_bytes: GROUP_BYTES, streams: compiled.streams.len(), watch: false };
         }
         let preview = match (first(&snapshot, compiled, &filter, &read).await?, &wanted_alone) {
@@ -185,9 +186,17 @@ pub async fn groups(
 /// # Errors
 ///
 /// As [`super::export`] would tell.
-pub async fn check(source: &Source, prepared: &Prepared, request: &ExportRequest) -> Result<(), ExportError> {
+pub async fn check(
+    source: &Source,
+    prepared: &Prepared,
+    request: &ExportRequest,
+    roster: Option<&Roster>,
+) -> Result<(), ExportError> {
     let session = source.session().await?;
-    let who = who(&session, prepared, request).await?;
+    if let Some(cohort) = &request.cohort {
+        askable(prepared, &cohort.filters)?;
+    }
+    let who = who(&session, prepared, request, Known::Before { roster }).await?;
     let (mut narrowed, mut unknown) = (false, None);
     for mapping in prepared.pack.mappings.iter().filter(|mapping| request.types.contains(&mapping.resource_type)) {
         match who.narrow(mapping, &mut Filter::default())? {

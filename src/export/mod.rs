@@ -2,6 +2,7 @@
 //!
 //! It knows no HTTP and no command line; progress is read by whoever shows it, and a token stops it.
 
+mod cohort;
 mod drive;
 mod error;
 mod failures;
@@ -24,6 +25,7 @@ mod who;
 mod why;
 mod worker;
 
+pub use cohort::unknown;
 pub use error::ExportError;
 pub use grants::grants;
 pub use ledger::LedgerError;

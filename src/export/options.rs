@@ -1,8 +1,10 @@
 //! How an export is run, and what it gives.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::bulk::Roster;
 use crate::bulk::manifest::Manifest;
 use crate::bulk::report::Report;
 use crate::fhir::outcome::OperationOutcome;
@@ -31,6 +33,10 @@ pub struct ExportOptions {
     pub request_url: String,
     /// Where the ids of mappings without `deleted` are kept, so that deletions are found by comparing.
     pub ledger: Option<PathBuf>,
+    /// The listed members of the Group that is exported, where a client has made it.
+    pub roster: Option<Arc<Roster>>,
+    /// Of members of a Group who joined after `_since` everything is exported, whatever its age (K-37).
+    pub since_new_members: bool,
     /// What is to be told beside what the export itself finds: parameters that were ignored (K-09).
     pub notices: Vec<OperationOutcome>,
 }
@@ -48,6 +54,8 @@ impl Default for ExportOptions {
             base_url: String::new(),
             request_url: String::new(),
             ledger: None,
+            roster: None,
+            since_new_members: true,
             notices: Vec::new(),
         }
     }

@@ -7,7 +7,7 @@ use super::ledger::Ledgers;
 use super::prepare::Prepared;
 use super::proofs::{self, Proofs};
 use super::run::instant;
-use super::who::{Narrowed, no_patient, who};
+use super::who::{Known, Narrowed, no_patient, who};
 use super::worker::Task;
 use super::{ExportError, ExportOptions};
 use crate::bulk::request::ExportRequest;
@@ -77,7 +77,8 @@ pub(super) async fn restrict(
     };
     let Some(rows) = catalog.rows.get(&mapping.name) else { return Ok(Filter::default()) };
     let mut filter = filter::wanted(mapping, rows, &Changed::default(), zone);
-    match who(session, prepared, request).await?.narrow(mapping, &mut filter)? {
+    let known = Known::Before { roster: None };
+    match who(session, prepared, request, known).await?.narrow(mapping, &mut filter)? {
         Narrowed::Yes => Ok(filter),
         Narrowed::Unknown => Err(no_patient(mapping)),
         Narrowed::Outside => Err(ExportError::PatientsNotApplicable {
@@ -112,8 +113,14 @@ pub(super) async fn plan<'a>(
         .filter_map(|compiled| Some((pack.mappings.iter().find(|m| m.name == compiled.mapping)?, compiled)))
         .filter(|(mapping, _)| request.types.contains(&mapping.resource_type))
         .collect();
-    let who = who(&session, prepared, request).await?;
+    let (roster, newcomers) = (options.roster.as_deref(), options.since_new_members);
+    let known = Known::Now { roster, at: snapshot.transaction_time(), newcomers };
+    let who = who(&session, prepared, request, known).await?;
     let mut notices = options.notices.clone();
+    if who.gone > 0 {
+        let text = format!("{} listed members of the Group are not there any more", who.gone);
+        notices.push(OperationOutcome::new(Issue::new(Severity::Warning, IssueType::NotFound).details(text)));
+    }
     let mut parts: Vec<Part<'a>> = Vec::new();
     let (mut deletes, mut undeclared) = (Vec::new(), Vec::new());
     let mut unknown = None;
@@ -130,7 +137,9 @@ pub(super) async fn plan<'a>(
             until: request.until.map(text_of),
             undated_commits,
         };
-        let mut filter = filter::wanted(mapping, rows, &changed, zone);
+        let mut filter = filter::wanted_or(mapping, rows, &changed, zone, |filter| who.joined_since(mapping, filter));
+        // A guess need not know every one of a million keys.
+        let guess = who.is_large().then(|| filter.clone());
         match who.narrow(mapping, &mut filter)? {
             Narrowed::Yes => {}
             Narrowed::Outside => {
@@ -196,7 +205,8 @@ pub(super) async fn plan<'a>(
                 None => {}
             }
         }
-        let (estimate, ranges) = splits(&session, compiled, &filter, options.workers).await?;
+        let guess = guess.as_ref().unwrap_or(&filter);
+        let (estimate, ranges) = splits(&session, compiled, guess, options.workers).await?;
         parts.push(Part {
             mapping,
             compiled: Arc::clone(compiled),

@@ -198,7 +198,8 @@ pub fn export<S: Sink>(
         Finish { sink, options, output: Vec::new(), deleted: Vec::new(), outcome: Vec::new(), files: Vec::new() };
     finish.commit(whole)?;
     finish.outcomes(&parts, &tallies, std::mem::take(&mut notices))?;
-    let transaction_time = instant(snapshot.transaction_time());
+    let known_at = request.cohort.as_ref().map_or(i64::MAX, |cohort| cohort.asked_at);
+    let transaction_time = instant(snapshot.transaction_time().min(known_at));
     let manifest = Manifest {
         transaction_time: transaction_time.clone(),
         request: options.request_url.clone(),

@@ -100,7 +100,7 @@ async fn pushed_down(
     };
     let Some(driving) = compiled.streams.first() else { return Ok(None) };
     let mut filter = Filter::default();
-    filter::keys(&mut filter, std::slice::from_ref(&column), &[key.to_owned()]);
+    filter::keys(&mut filter, &column, vec![key.to_owned()].into());
     let estimate = session.explain_rows(&statement(driving, &filter, &Range::default(), None)).await?;
     let plan: serde_json::Value = serde_json::from_str(&estimate.plan).unwrap_or_default();
     if !filters_late(&plan) {

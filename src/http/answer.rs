@@ -1,6 +1,8 @@
 //! One request from its path to its answer.
 
+use std::future::poll_fn;
 use std::net::{IpAddr, Ipv4Addr};
+use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use actix_web::http::Method;
@@ -8,13 +10,14 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::web::{Bytes, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
+use futures_core::Stream as _;
 
 use super::audit::{Deed, Event};
 use super::net::client_address;
 use super::reply::Problem;
 use super::routes::Endpoint;
 use super::service::Service;
-use super::{download, groups, kickoff, operate, status, token};
+use super::{cohorts, download, groups, kickoff, operate, status, token};
 use crate::auth::Access;
 
 /// Longest path with its query (K-21).
@@ -92,6 +95,26 @@ impl<'a> Ask<'a> {
         }
     }
 
+    /// Hands the body, up to `most` bytes, to `take` as it arrives, until that has enough.
+    pub(super) async fn read_body(&mut self, most: u64, mut take: impl FnMut(&[u8]) -> bool) -> Result<(), Problem> {
+        if self.headers().contains_key(header::CONTENT_ENCODING) {
+            return Err(Problem::Packed);
+        }
+        let Some(mut payload) = self.payload.take() else { return Ok(()) };
+        let reading = async {
+            let mut left = most;
+            while let Some(part) = poll_fn(|cx| Pin::new(&mut payload).poll_next(cx)).await {
+                let part = part.map_err(|_broken| Problem::Malformed("The body of the request is broken"))?;
+                left = left.checked_sub(part.len() as u64).ok_or(Problem::TooLarge(most))?;
+                if !take(&part) {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        tokio::time::timeout(BODY_TIME, reading).await.unwrap_or(Err(Problem::Slow))
+    }
+
     /// Writes the audit trail.
     pub(super) async fn audit(
         &self,
@@ -105,6 +128,13 @@ impl<'a> Ask<'a> {
         let event = Event { deed, client: client.map(str::to_owned), request, job, status, details };
         self.service.audit.record(event, self.service.clock.now_micros()).await
     }
+}
+
+/// An id that nobody has; none when the system has no random numbers.
+pub(super) fn random_id() -> Option<String> {
+    let bits = [getrandom::u64().ok()?, getrandom::u64().ok()?];
+    let bits = (u128::from(bits[0]) << 64) | u128::from(bits[1]);
+    Some(uuid::Builder::from_random_bytes(bits.to_be_bytes()).into_uuid().to_string())
 }
 
 fn texts<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a str> {
@@ -156,8 +186,12 @@ async fn route(ask: &mut Ask<'_>, endpoint: Option<Endpoint>) -> Result<HttpResp
         Endpoint::Definition(id) => operate::definition(ask, &id),
         Endpoint::Token => token::token(ask).await,
         Endpoint::Export(level, dialect) => kickoff::kick_off(ask, level, dialect).await,
+        Endpoint::Groups if method == "POST" => cohorts::create(ask).await,
         Endpoint::Groups => groups::search(ask).await,
+        Endpoint::Group(id) if method == "PUT" => cohorts::update(ask, id).await,
+        Endpoint::Group(id) if method == "DELETE" => cohorts::delete(ask, id).await,
         Endpoint::Group(id) => groups::read(ask, id).await,
+        Endpoint::Made { version, id } => cohorts::made(ask, &version, &id).await,
         Endpoint::Status(job) if method == "DELETE" => status::delete(ask, &job).await,
         Endpoint::Status(job) => status::status(ask, &job).await,
         Endpoint::File { capability, job, name } => download::file(ask, capability.as_deref(), &job, &name).await,

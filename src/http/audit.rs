@@ -46,6 +46,10 @@ pub(super) enum Deed {
     Delete,
     /// Groups were read.
     Groups,
+    /// A Group was made or changed.
+    GroupWrite,
+    /// A Group was deleted.
+    GroupDelete,
     /// An export was completed.
     Completed,
     /// An export failed for good.
@@ -60,7 +64,8 @@ impl Deed {
         match self {
             Self::Token | Self::KickOff => ("operation", "E"),
             Self::Manifest | Self::File | Self::Groups => ("read", "R"),
-            Self::Delete | Self::Expired => ("delete", "D"),
+            Self::GroupWrite => ("update", "U"),
+            Self::Delete | Self::GroupDelete | Self::Expired => ("delete", "D"),
             Self::Completed | Self::Failed => ("create", "C"),
         }
     }
@@ -73,6 +78,8 @@ impl Deed {
             Self::File => "file",
             Self::Delete => "delete",
             Self::Groups => "group",
+            Self::GroupWrite => "group-write",
+            Self::GroupDelete => "group-delete",
             Self::Completed => "completed",
             Self::Failed => "failed",
             Self::Expired => "expired",

@@ -1,4 +1,6 @@
-//! Group read and search (G-01, G-02): the groups of the mapping that a client may use.
+//! Group read and search (G-01, G-02): the groups of the mapping that a client may use, and those it has made.
+
+use std::collections::BTreeSet;
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
@@ -7,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::answer::{Ask, json};
 use super::audit::Deed;
+use super::cohorts;
 use super::reply::{FHIR_JSON, Problem};
 use crate::auth::Access;
 use crate::bulk::accept::accepts_json;
@@ -22,8 +25,12 @@ const LARGEST_PAGE: usize = 1_000;
 /// Answers `GET Group/[id]`.
 pub(super) async fn read(ask: &Ask<'_>, id: String) -> Result<HttpResponse, Problem> {
     let access = permitted(ask).await?;
-    if !access.groups.allows(&id) {
-        return Err(Problem::NoGroup);
+    if let Some(own) = cohorts::find(ask.service, &access, &id).await? {
+        let group = cohorts::whole(ask.service, &own.record).await?;
+        ask.audit(Deed::Groups, Some(&access.client), None, 200, vec![("group", id)]).await?;
+        let mut response = HttpResponse::Ok();
+        cohorts::tagged(&mut response, &own.record);
+        return Ok(response.content_type(FHIR_JSON).body(group.to_string()));
     }
     let group = fetch(ask, Some(&id), &access).await?.into_iter().next().ok_or(Problem::NoGroup)?;
     ask.audit(Deed::Groups, Some(&access.client), None, 200, vec![("group", id)]).await?;
@@ -35,13 +42,17 @@ pub(super) async fn search(ask: &Ask<'_>) -> Result<HttpResponse, Problem> {
     let access = permitted(ask).await?;
     let query = ask.request.uri().query().unwrap_or_default();
     let search = Search::read(query)?;
-    let mut found = Vec::new();
+    let mut found = cohorts::all(ask.service, &access).await?;
+    found.retain(|group| search.finds(group));
+    // A client's own Group stands before a mapped one of its id.
+    let own: BTreeSet<String> = found.iter().filter_map(|group| group["id"].as_str().map(str::to_owned)).collect();
     for text in fetch(ask, None, &access).await? {
         // The mapping made it; what is no JSON is a bug of ours.
         let group: Value = serde_json::from_slice(&text).map_err(|_error| Problem::Internal)?;
         let id = group["id"].as_str().unwrap_or_default();
         // What a rule looks for may stand in a list, which is read with one group alone.
         if access.groups.allows(id)
+            && !own.contains(id)
             && search.finds(&group)
             && (access.withheld.is_empty() || !fetch(ask, Some(id), &access).await?.is_empty())
         {

@@ -7,6 +7,7 @@ use actix_web::http::header::{self, HeaderName};
 
 use super::answer::Ask;
 use super::audit::Deed;
+use super::cohorts;
 use super::reply::Problem;
 use super::service::is_patient_linked;
 use crate::auth::Access;
@@ -14,6 +15,7 @@ use crate::bulk::accept::{accepts_json, is_json};
 use crate::bulk::kickoff::{Dialect, Intake, KickOff, Known, read, without_patients};
 use crate::bulk::prefer::Prefer;
 use crate::bulk::{ExportRequest, Level, instant};
+use crate::cohort::Found;
 use crate::fhir::outcome::{Issue, IssueType, OperationOutcome, Severity};
 use crate::job::{CheckError, NewJob, SubmitError, Submitted};
 
@@ -27,12 +29,12 @@ pub(super) async fn kick_off(ask: &mut Ask<'_>, level: Level, dialect: Dialect) 
     let access = ask.access().await?;
     let accepted = accept(ask, &access, level.clone(), dialect).await;
     let details = match &accepted {
-        Ok((new, _)) => described(&new.request),
+        Ok((new, ..)) => described(&new.request),
         Err(_) => vec![("level", level_name(&level))],
     };
     let refused = match accepted {
         Err(problem) => problem,
-        Ok((new, prefer)) => match ask.service.jobs.submit(&access.client, new).await {
+        Ok((new, prefer, _members)) => match ask.service.jobs.submit(&access.client, new).await {
             Ok(Submitted { job, attached }) => {
                 let id = job.id;
                 let mut details = details;
@@ -68,7 +70,7 @@ async fn accept(
     access: &Access,
     level: Level,
     dialect: Dialect,
-) -> Result<(NewJob, Prefer), Problem> {
+) -> Result<(NewJob, Prefer, Option<Found>), Problem> {
     if !accepts_json(ask.texts("accept").into_iter()) {
         return Err(Problem::NotAcceptable);
     }
@@ -77,6 +79,11 @@ async fn accept(
         return Err(Problem::NotAsync);
     }
     permit(ask, access, &level)?;
+    let asked_at = ask.service.clock.now_micros();
+    let own = match &level {
+        Level::Group(id) => cohorts::find(ask.service, access, id).await?,
+        Level::System | Level::Patient => None,
+    };
     let post = ask.request.method() == "POST";
     let body = if post { ask.body(ask.service.options.max_body).await? } else { actix_web::web::Bytes::new() };
     let media_type = ask.texts("content-type").into_iter().next().unwrap_or_default();
@@ -102,6 +109,7 @@ async fn accept(
         strict_filters: ask.service.options.strict_filters,
     };
     let KickOff { mut request, mut ignored } = read(&intake, &known).map_err(Problem::KickOff)?;
+    request.cohort = own.as_ref().map(|own| cohorts::cohort(ask.service, access, &own.record, asked_at)).transpose()?;
     ignored.extend(within_scopes(&mut request, access)?);
     ignored.extend(withheld(&mut request, access));
     check(ask, &mut request, prefer.lenient, &mut ignored).await?;
@@ -113,7 +121,7 @@ async fn accept(
         ignored,
         max_unfinished: access.max_running.map(|most| most as usize),
     };
-    Ok((new, prefer))
+    Ok((new, prefer, own))
 }
 
 /// Whether the client may ask at this level (K-15, K-17, K-18).

@@ -8,6 +8,7 @@ mod answer;
 mod audit;
 mod base;
 mod body;
+mod cohorts;
 mod download;
 mod files;
 mod groups;

@@ -46,6 +46,10 @@ pub(super) enum Problem {
     Access(auth::Refused),
     /// The token lacks a scope: for these types (K-16).
     Scope(Vec<String>),
+    /// The token lacks a letter for Group (G-16).
+    GroupScope,
+    /// The id is that of a mapped Group.
+    Mapped,
     /// The client has access to some groups only.
     OnlyGroups,
     /// The kick-off cannot be honoured.
@@ -180,6 +184,20 @@ impl Problem {
                 parts.headers.push((header::WWW_AUTHENTICATE, value));
                 parts
             }
+            Self::GroupScope => {
+                let hint = "Ask for a token with a scope like `system/Group.cruds`.";
+                let text = "The access token does not allow to do this with a Group";
+                let mut parts = make(StatusCode::FORBIDDEN, T::Forbidden, text, hint);
+                let value = HeaderValue::from_static(auth::INSUFFICIENT_SCOPE);
+                parts.headers.push((header::WWW_AUTHENTICATE, value));
+                parts
+            }
+            Self::Mapped => make(
+                StatusCode::CONFLICT,
+                T::Conflict,
+                "A Group of this id comes from the mapping, and cannot be changed here",
+                "Choose another id, or let one be chosen by POST.",
+            ),
             Self::OnlyGroups => make(
                 StatusCode::FORBIDDEN,
                 T::Forbidden,
@@ -238,7 +256,7 @@ impl Problem {
                 parts
             }
             Self::Precondition => {
-                make(StatusCode::PRECONDITION_FAILED, T::Conflict, "The file is not the one that was expected", "")
+                make(StatusCode::PRECONDITION_FAILED, T::Conflict, "What is there is not what was expected", "")
             }
             Self::Internal => make(
                 StatusCode::INTERNAL_SERVER_ERROR,
@@ -294,6 +312,8 @@ mod tests {
             Problem::Scope(vec!["Patient".to_owned()]),
             Problem::Scope(Vec::new()),
             Problem::OnlyGroups,
+            Problem::GroupScope,
+            Problem::Mapped,
             Problem::KickOff(Refusal { status: 405, outcome }),
             Problem::Request(IssueType::Value, "No".to_owned()),
             Problem::Polls(0),
@@ -344,7 +364,8 @@ mod tests {
                 _ => assert_eq!(retry, None, "{shown}"),
             }
             assert_eq!(response.status() == 405, header(header::ALLOW).is_some(), "{shown}");
-            let wants = matches!(response.status().as_u16(), 401) || shown.starts_with("Scope");
+            let wants = matches!(response.status().as_u16(), 401)
+                || ["Scope", "GroupScope"].iter().any(|name| shown.starts_with(name));
             assert_eq!(wants, header(header::WWW_AUTHENTICATE).is_some(), "{shown}");
             assert_eq!(header(header::CONTENT_TYPE).as_deref(), Some(FHIR_JSON), "{shown}");
         }

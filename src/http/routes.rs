@@ -27,10 +27,17 @@ pub(super) enum Endpoint {
     Definition(String),
     /// A kick-off.
     Export(Level, Dialect),
-    /// Search of groups.
+    /// Search of groups, and where they are made.
     Groups,
     /// A group.
     Group(String),
+    /// The status of a group that was made asynchronously.
+    Made {
+        /// Its version then.
+        version: String,
+        /// The group.
+        id: String,
+    },
     /// The status of a job, and its end.
     Status(String),
     /// A file of a job.
@@ -73,6 +80,7 @@ impl Endpoint {
             ["OperationDefinition", id] => Self::Definition(own(id)),
             ["Group"] => Self::Groups,
             ["Group", id] => Self::Group(own(id)),
+            ["bulk-status", "group", version, id] => Self::Made { version: own(version), id: own(id) },
             ["bulk-status", job] => Self::Status(own(job)),
             ["bulk-files", job, name] => Self::File { capability: None, job: own(job), name: own(name) },
             ["bulk-files", capability, job, name] => {
@@ -91,6 +99,8 @@ impl Endpoint {
             Self::Export(_, Dialect::Compatible) => "GET, POST",
             Self::Export(_, Dialect::V4) | Self::Token => "POST",
             Self::Status(_) => "GET, HEAD, DELETE",
+            Self::Groups => "GET, HEAD, POST",
+            Self::Group(_) => "GET, HEAD, PUT, DELETE",
             _ => "GET, HEAD",
         }
     }
@@ -107,8 +117,9 @@ impl Endpoint {
             Self::Metadata => "metadata",
             Self::Definition(_) => "definition",
             Self::Export(..) => "kick-off",
-            Self::Groups => "group-search",
-            Self::Group(_) => "group-read",
+            Self::Groups => "groups",
+            Self::Group(_) => "group",
+            Self::Made { .. } => "group-status",
             Self::Status(_) => "status",
             Self::File { .. } => "file",
         }
@@ -189,6 +200,7 @@ mod tests {
             ("/fhir/Group/g%2D1/%24export", Endpoint::Export(group(), Dialect::Compatible)),
             ("/fhir/Group", Endpoint::Groups),
             ("/fhir/Group/g-1", Endpoint::Group("g-1".to_owned())),
+            ("/fhir/bulk-status/group/2/g", Endpoint::Made { version: "2".to_owned(), id: "g".to_owned() }),
             ("/fhir/bulk-status/abc", Endpoint::Status("abc".to_owned())),
             (
                 "/fhir/bulk-files/abc/Patient.001.ndjson",

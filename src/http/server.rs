@@ -182,6 +182,7 @@ fn cors(service: Arc<Service>) -> Cors {
         "preference-applied",
         "expires",
         "etag",
+        "location",
         "x-request-id",
     ];
     Cors::default()
@@ -194,11 +195,12 @@ fn cors(service: Arc<Service>) -> Cors {
             let known = |known: &String| known.trim_end_matches('/').eq_ignore_ascii_case(origin);
             service.options.cors_origins.iter().any(known) || service.authority.origins().iter().any(known)
         })
-        .allowed_methods([Method::GET, Method::HEAD, Method::POST, Method::DELETE])
+        .allowed_methods([Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE])
         .allowed_headers([
             header::ACCEPT,
             header::AUTHORIZATION,
             header::CONTENT_TYPE,
+            header::IF_MATCH,
             header::IF_NONE_MATCH,
             header::RANGE,
             HeaderName::from_static("prefer"),

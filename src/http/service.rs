@@ -4,14 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use super::audit::Audit;
 use super::base::BaseUrl;
+use super::cohorts::AT_ONCE;
 use super::limits::Polls;
 use super::metrics::Metrics;
 use super::net::Networks;
 use crate::auth::{Authority, SigningKey};
 use crate::bulk::capability::{Features, TypeFeatures, capability_statement};
 use crate::clock::Clock;
+use crate::cohort::Cohorts;
 use crate::fhir::compartment::patient_compartment;
 use crate::job::Jobs;
 
@@ -28,6 +32,8 @@ pub struct Options {
     pub signed_files: Option<Duration>,
     /// Largest body (K-21).
     pub max_body: u64,
+    /// Largest body that makes a Group.
+    pub max_group: u64,
     /// How long a status request is held (S-19).
     pub status_hold: Duration,
     /// Polls of a job a minute (S-04).
@@ -65,9 +71,14 @@ impl Catalogue {
         found.is_some_and(|one| one.search_params.iter().any(|param| param == code))
     }
 
-    /// Whether groups are mapped.
+    /// Whether there can be groups: mapped ones, or those that clients make of patients.
     pub(super) fn has_groups(&self) -> bool {
-        self.types.iter().any(|one| one.name == "Group")
+        self.makes("Group") || self.makes("Patient")
+    }
+
+    /// Whether a type is mapped.
+    pub(super) fn makes(&self, resource_type: &str) -> bool {
+        self.types.iter().any(|one| one.name == resource_type)
     }
 }
 
@@ -85,6 +96,10 @@ pub struct Service {
     /// The CapabilityStatement.
     pub(super) metadata: String,
     pub(super) jobs: Arc<Jobs>,
+    /// Groups of clients.
+    pub(super) cohorts: Arc<Cohorts>,
+    /// Turns of those who send one.
+    pub(super) uploads: Semaphore,
     pub(super) authority: Arc<Authority>,
     pub(super) key: SigningKey,
     pub(super) audit: Audit,
@@ -102,6 +117,8 @@ pub struct Parts {
     pub catalogue: Catalogue,
     /// The jobs.
     pub jobs: Arc<Jobs>,
+    /// Groups of clients.
+    pub cohorts: Arc<Cohorts>,
     /// Who may ask.
     pub authority: Arc<Authority>,
     /// What signs file URLs.
@@ -115,7 +132,7 @@ pub struct Parts {
 impl Service {
     /// Puts a service together.
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { options, catalogue, jobs, authority, key, audit, clock } = parts;
+        let Parts { options, catalogue, jobs, cohorts, authority, key, audit, clock } = parts;
         let features = Features {
             base_url: options.base_url.as_str().to_owned(),
             software_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -123,6 +140,7 @@ impl Service {
             types: catalogue.types.clone(),
             auth: authority.token_url().map(str::to_owned),
             group: catalogue.has_groups(),
+            cohorts: catalogue.makes("Patient"),
             v4: true,
             cors: true,
         };
@@ -135,6 +153,8 @@ impl Service {
             catalogue,
             features,
             jobs,
+            cohorts,
+            uploads: Semaphore::new(AT_ONCE),
             authority,
             key,
             audit,

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::record::Job;
-use crate::bulk::{ExportRequest, Manifest, TypeFilter};
+use crate::bulk::{ExportRequest, Manifest, Roster, TypeFilter};
+use crate::cohort::Cohorts;
 use crate::export::{self, Counting, ExportError, ExportOptions, Prepared, export};
 use crate::sink::LocalSink;
 use crate::source::Source;
@@ -27,6 +28,13 @@ pub trait Engine: Send + Sync + 'static {
         progress: &Counting,
         cancel: &CancellationToken,
     ) -> Result<Made, ExportError>;
+
+    /// The first of these patients that do not exist, at most `told` of them, and how many there are (K-50).
+    ///
+    /// # Errors
+    ///
+    /// Why they cannot be looked for.
+    fn unknown_patients(&self, roster: &Roster, told: usize) -> Result<(Vec<String>, usize), CheckError>;
 
     /// What only the database knows about a request, before it is accepted (K-22): that the group and the patients
     /// exist. It counts nothing.
@@ -100,12 +108,28 @@ pub struct LiveEngine {
     source: Source,
     prepared: Arc<Prepared>,
     options: ExportOptions,
+    cohorts: Arc<Cohorts>,
 }
 
 impl LiveEngine {
     /// Exports from `source` by `prepared`. Of `options`, what belongs to one request is set anew for each job.
-    pub fn new(source: Source, prepared: Arc<Prepared>, options: ExportOptions) -> Self {
-        Self { source, prepared, options }
+    pub fn new(source: Source, prepared: Arc<Prepared>, options: ExportOptions, cohorts: Arc<Cohorts>) -> Self {
+        Self { source, prepared, options, cohorts }
+    }
+
+    /// The listed members of the Group that a request is about, where a client has made it. A list that is gone is not
+    /// an empty one.
+    fn roster(&self, request: &ExportRequest) -> Result<Option<Roster>, ExportError> {
+        let number = request.cohort.as_ref().and_then(|cohort| cohort.roster);
+        let read = |number| match self.cohorts.roster(number) {
+            Ok(Some(roster)) => Ok(roster),
+            Ok(None) => Err(ExportError::UnknownGroup),
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "the members of a Group cannot be read");
+                Err(ExportError::UnknownGroup)
+            }
+        };
+        number.map(read).transpose()
     }
 }
 
@@ -123,6 +147,7 @@ impl Engine for LiveEngine {
             base_url: String::new(),
             request_url: job.request_url.clone(),
             notices: job.ignored.clone(),
+            roster: self.roster(&job.request)?.map(Arc::new),
             ..self.options.clone()
         };
         let sink = LocalSink::open(directory)?;
@@ -131,7 +156,14 @@ impl Engine for LiveEngine {
     }
 
     fn check(&self, request: &ExportRequest) -> Result<(), CheckError> {
-        Ok(runtime()?.block_on(export::check(&self.source, &self.prepared, request))?)
+        // Without names nobody is looked for among the members.
+        let roster = if request.patients.is_empty() { Some(Roster::default()) } else { self.roster(request)? };
+        let roster = roster.filter(|_| request.cohort.as_ref().is_some_and(|cohort| cohort.roster.is_some()));
+        Ok(runtime()?.block_on(export::check(&self.source, &self.prepared, request, roster.as_ref()))?)
+    }
+
+    fn unknown_patients(&self, roster: &Roster, told: usize) -> Result<(Vec<String>, usize), CheckError> {
+        Ok(runtime()?.block_on(export::unknown(&self.source, &self.prepared, roster, told))?)
     }
 
     fn groups(&self, id: Option<&str>, withheld: &[TypeFilter]) -> Result<Vec<Vec<u8>>, CheckError> {

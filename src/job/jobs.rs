@@ -1,5 +1,6 @@
 //! Jobs in service: the keeper's steps, with threads.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
@@ -13,7 +14,7 @@ use super::keeper::{Keeper, Start};
 use super::record::{Job, NewJob, Submitted};
 use super::store::{JobStore, StoreError};
 use super::table::Numbers;
-use crate::bulk::{ExportRequest, Progress, TypeFilter};
+use crate::bulk::{ExportRequest, Progress, Roster, TypeFilter};
 use crate::clock::Clock;
 use crate::export::ExportError;
 
@@ -72,6 +73,22 @@ impl Jobs {
     pub async fn check(&self, request: &ExportRequest) -> Result<(), CheckError> {
         let (engine, request) = (Arc::clone(&self.engine), request.clone());
         blocking(move || engine.check(&request)).await.unwrap_or(Err(CheckError::Unavailable))
+    }
+
+    /// The first of these patients that do not exist, at most `told` of them, and how many there are (K-50).
+    ///
+    /// # Errors
+    ///
+    /// Why they cannot be looked for.
+    pub async fn unknown_patients(&self, roster: Arc<Roster>, told: usize) -> Result<(Vec<String>, usize), CheckError> {
+        let engine = Arc::clone(&self.engine);
+        let looked = blocking(move || engine.unknown_patients(&roster, told)).await;
+        looked.unwrap_or(Err(CheckError::Unavailable))
+    }
+
+    /// The rosters that exports need which have not ended.
+    pub fn rosters(&self) -> BTreeSet<u64> {
+        self.keeper.rosters()
     }
 
     /// Group resources as JSON (G-01, G-02): the one with this id and its members, none when there is no such group;

@@ -3,6 +3,7 @@
 //! Two locks. `writer` is held over a whole change, the write to the store included; `table` only for a moment, so that
 //! whoever asks for a job never waits for a disk. `table` is never held while `writer` is waited for.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -84,6 +85,13 @@ impl Keeper {
     /// Whether the store took what it was last given.
     pub(super) fn store_works(&self) -> bool {
         self.store_works.load(Relaxed)
+    }
+
+    /// The rosters that exports need which have not ended.
+    pub(super) fn rosters(&self) -> BTreeSet<u64> {
+        let table = self.table();
+        let open = table.entries.values().filter(|entry| !entry.job.ended() || entry.pending.is_some());
+        open.filter_map(|entry| entry.job.request.cohort.as_ref()?.roster).collect()
     }
 
     /// Accepts a job (K-14), or gives one that serves as well.

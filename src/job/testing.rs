@@ -14,7 +14,7 @@ use super::engine::{CheckError, Engine, Made};
 use super::record::{Job, NewJob};
 use super::store::{JobStore, StoreError};
 use crate::bulk::manifest::{ManifestExtension, Stored};
-use crate::bulk::{ExportRequest, Manifest, ManifestFile, TypeFilter};
+use crate::bulk::{ExportRequest, Manifest, ManifestFile, Roster, TypeFilter};
 use crate::clock::SetClock;
 use crate::export::{Counting, ExportError};
 use crate::sink::{Codec, LocalSink, Sink as _, SinkFile as _};
@@ -191,6 +191,10 @@ impl Engine for FakeEngine {
             return Err(CheckError::UnknownPatients(vec!["nobody".to_owned()]));
         }
         Ok(())
+    }
+
+    fn unknown_patients(&self, roster: &Roster, _told: usize) -> Result<(Vec<String>, usize), CheckError> {
+        Ok(if roster.contains("nobody") { (vec!["nobody".to_owned()], 1) } else { (Vec::new(), 0) })
     }
 
     fn groups(&self, _id: Option<&str>, _withheld: &[TypeFilter]) -> Result<Vec<Vec<u8>>, CheckError> {

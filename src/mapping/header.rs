@@ -17,6 +17,9 @@ pub(crate) const KEYS: [&str; 15] = [
     "extends", "about", "resource",
 ];
 
+/// Every key of `members`.
+const MEMBERS: [&str; 9] = ["sql", "table", "parent", "patient", "group", "joined", "start", "end", "inactive"];
+
 const COLUMN: &str = "a column's name";
 const COLUMNS: &str = "a column's name, or a list of them: `[a, b]`";
 
@@ -297,15 +300,17 @@ impl Reader<'_, '_> {
             self.out.push(error.label("not known here"));
         }
         let entries = shape::object(value, "members", self.out)?;
-        shape::known_keys(entries, "`members`", &["sql", "table", "parent", "patient", "joined"], self.out);
+        shape::known_keys(entries, "`members`", &MEMBERS, self.out);
         let rows = self.rows(entries, "`members`", entry.key.span);
         let parent = self.key_columns(value, "parent", "`members`", key, entry.key.span);
         let patient = self.optional_column(value, "patient");
         if value.get("patient").is_none() {
             self.missing(entry.key.span, "`members`", "patient").help("name the column with the patient's key");
         }
-        let joined = self.optional_column(value, "joined");
-        Some(Members { rows: rows?, parent, patient: patient?, joined })
+        let mut optional = |key| self.optional_column(value, key);
+        let (group, joined) = (optional("group"), optional("joined"));
+        let (start, end, inactive) = (optional("start"), optional("end"), optional("inactive"));
+        Some(Members { rows: rows?, parent, patient: patient?, group, joined, start, end, inactive })
     }
 
     fn search(&mut self, value: &Node) -> Vec<(Name, Option<Name>)> {

@@ -232,8 +232,23 @@ pub struct Members {
     pub parent: Vec<Name>,
     /// The column that holds the patient's key.
     pub patient: Name,
+    /// The column that holds the key of another Group, whose members are members of this one.
+    pub group: Option<Name>,
     /// The column with the time of joining.
     pub joined: Option<Name>,
+    /// The column with the time from which on a row counts.
+    pub start: Option<Name>,
+    /// The column with the time up to which a row counts.
+    pub end: Option<Name>,
+    /// The column that is true where a row does not count.
+    pub inactive: Option<Name>,
+}
+
+impl Members {
+    /// The columns that hold times.
+    pub fn times(&self) -> impl Iterator<Item = &Name> {
+        self.joined.iter().chain(&self.start).chain(&self.end)
+    }
 }
 
 /// A FHIR object being written.

@@ -5,7 +5,7 @@ use super::select::quote_ident;
 use super::updated;
 use crate::mapping::diagnostic::Diagnostic;
 use crate::mapping::source::Span;
-use crate::mapping::tree::{Deleted, Header, List, Mapping, Name, Pack, Patient, Rows, RowsKind, Split};
+use crate::mapping::tree::{Deleted, Header, List, Mapping, Members, Name, Pack, Patient, Rows, RowsKind, Split};
 use crate::row::PgKind;
 
 /// One row source of a pack under the name the [`Catalog`] and `columns.lock` know it by.
@@ -162,9 +162,11 @@ pub(super) fn check_headers(
             && let Some(found) = catalog.rows.get(&format!("{}#members", mapping.name))
         {
             let described = described(&members.rows, sources, mapping);
-            for name in members.parent.iter().chain([&members.patient]).chain(&members.joined) {
+            let others = members.group.iter().chain(members.times()).chain(&members.inactive);
+            for name in members.parent.iter().chain([&members.patient]).chain(others) {
                 find(found, &described, &name.text, name.span, diagnostics);
             }
+            check_members(members, found, diagnostics);
         }
     }
 }
@@ -187,6 +189,24 @@ fn check_updated(mapping: &Mapping, rows: &RowSource, described: &str, diagnosti
             let error = Diagnostic::error("M204", span, message).also(first.name.span, "the first of them");
             diagnostics.push(error.help("cast them to one type in SQL"));
         }
+    }
+}
+
+/// Checks what can be read from the columns that say who is in a Group.
+fn check_members(members: &Members, rows: &RowSource, diagnostics: &mut Vec<Diagnostic>) {
+    let mut check = |name: &Name, fits: &dyn Fn(&PgKind) -> bool, wanted: &str| {
+        if let Some((_, column)) = rows.column(&name.text)
+            && !fits(&column.kind)
+        {
+            let error = Diagnostic::error("M204", name.span, format!("{} is not {wanted}", column.kind));
+            diagnostics.push(error.help("cast it in SQL"));
+        }
+    };
+    for name in members.times() {
+        check(name, &|kind| matches!(kind, PgKind::Date | PgKind::Timestamp | PgKind::TimestampTz), "a time");
+    }
+    if let Some(name) = &members.inactive {
+        check(name, &|kind| *kind == PgKind::Bool, "true or false");
     }
 }
 

@@ -64,6 +64,32 @@ pub fn identities(pack: &Pack, mapping: &Mapping, sources: &Sources, catalog: &C
     wrong.iter().all(|diagnostic| diagnostic.severity != Severity::Error).then_some(compiled)
 }
 
+/// What writes, for every row of `mapping`, a line of the text of one of its columns, as a JSON string, a tab and the
+/// resource.
+pub fn with_column(
+    pack: &Pack,
+    mapping: &Mapping,
+    sources: &Sources,
+    catalog: &Catalog,
+    column: &str,
+) -> Option<Compiled> {
+    let mut lower = Lower::new(pack, mapping, sources, catalog)?;
+    let span = mapping.id.span;
+    let column = ColumnRef { up: 0, name: column.to_owned(), json: Vec::new(), span };
+    let text = lower.text(&Text { parts: vec![Part::Column(column)], refers: None, html: false, span });
+    let id = lower.text(&mapping.id);
+    let present = lower.text_presence(&mapping.id);
+    let path = format!("{}.id", mapping.resource_type);
+    lower.reject_unless(present, "R405", &path);
+    lower.assume(present);
+    let site = lower.emit.site("R204", &path, None);
+    let _ = lower.emit.op(0, Op::Text { text, site });
+    lower.emit.literal(b"\t");
+    lower.resource(&mapping.root);
+    let (compiled, wrong) = lower.finish(id);
+    wrong.iter().all(|diagnostic| diagnostic.severity != Severity::Error).then_some(compiled)
+}
+
 /// What writes, for every row of `mapping`, its id as a line of JSON.
 pub fn ids(pack: &Pack, mapping: &Mapping, sources: &Sources, catalog: &Catalog) -> Option<Compiled> {
     let mut lower = Lower::new(pack, mapping, sources, catalog)?;

@@ -1,5 +1,7 @@
 //! What a request asks for, as predicates over the driving rows.
 
+use std::sync::Arc;
+
 use super::bind::from_item;
 use super::catalog::RowSource;
 use super::select::{Filter, Param, quote_ident, quote_literal};
@@ -28,6 +30,37 @@ impl Changed {
 /// The rows of `mapping` that are wanted: not deleted, changed within bounds. A mapping without `updated` is
 /// exported whole (K-36); the caller says so in an outcome.
 pub fn wanted(mapping: &Mapping, rows: &RowSource, changed: &Changed, zone: &str) -> Filter {
+    let mut filter = present(mapping, rows);
+    updated_within(&mut filter, mapping, rows, changed, zone);
+    filter
+}
+
+/// The same, and those rows whatever their age that `also` gives a condition for (K-37).
+pub fn wanted_or(
+    mapping: &Mapping,
+    rows: &RowSource,
+    changed: &Changed,
+    zone: &str,
+    also: impl FnOnce(&mut Filter) -> Option<String>,
+) -> Filter {
+    let mut filter = present(mapping, rows);
+    let before = filter.conditions.len();
+    updated_within(&mut filter, mapping, rows, &Changed { until: None, ..changed.clone() }, zone);
+    let changed_since = filter.conditions.split_off(before);
+    if !changed_since.is_empty() {
+        let changed_since = changed_since.join(" and ");
+        let condition = match also(&mut filter) {
+            Some(also) => format!("(({changed_since}) or {also})"),
+            None => changed_since,
+        };
+        filter.conditions.push(condition);
+    }
+    updated_within(&mut filter, mapping, rows, &Changed { since: None, ..changed.clone() }, zone);
+    filter
+}
+
+/// The rows of `mapping` that are not deleted.
+fn present(mapping: &Mapping, rows: &RowSource) -> Filter {
     let mut filter = Filter::default();
     if let Some(Deleted::Column(name)) = &mapping.header.deleted
         && let Some((_, column)) = rows.column(&name.text)
@@ -38,7 +71,6 @@ pub fn wanted(mapping: &Mapping, rows: &RowSource, changed: &Changed, zone: &str
             format!("q.{} is null", quote_ident(&name.text))
         });
     }
-    updated_within(&mut filter, mapping, rows, changed, zone);
     filter
 }
 
@@ -140,14 +172,17 @@ fn upper(kind: &PgKind, zone: &str, at: &str) -> (&'static str, String) {
     }
 }
 
-/// Adds "one of `columns` holds one of these keys"; an empty list matches nothing.
-pub fn keys(filter: &mut Filter, columns: &[(String, PgKind)], keys: &[String]) {
-    let keys = filter.param(Param::TextArray(keys.to_vec()));
-    let any: Vec<String> = columns
-        .iter()
-        .map(|(column, kind)| format!("q.{} = any({keys}::text[]::{}[])", quote_ident(column), cast_name(kind)))
-        .collect();
-    filter.conditions.push(if any.is_empty() { "false".to_owned() } else { format!("({})", any.join(" or ")) });
+/// Adds that the column holds one of these keys; an empty list matches nothing.
+pub fn keys(filter: &mut Filter, column: &(String, PgKind), keys: Arc<Vec<String>>) {
+    let condition = one_of(filter, column, keys);
+    filter.conditions.push(condition);
+}
+
+/// "The column holds one of these keys". An array, and no join with its items: PostgreSQL looks them up in a hash
+/// table, or in the column's index while they are few.
+pub fn one_of(filter: &mut Filter, (column, kind): &(String, PgKind), keys: Arc<Vec<String>>) -> String {
+    let keys = filter.param(Param::TextArray(keys));
+    format!("q.{} = any({keys}::text[]::{}[])", quote_ident(column), cast_name(kind))
 }
 
 /// The type a text parameter is cast to for a comparison with a column of this kind.

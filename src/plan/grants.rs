@@ -82,7 +82,7 @@ pub fn relations(candidates: Vec<String>) -> Statement {
                where c.relkind in ('r', 'p', 'v', 'm', 'f') \
                and n.nspname not in ('pg_catalog', 'information_schema') order by 1, 2"
             .to_owned(),
-        params: vec![Param::TextArray(candidates)],
+        params: vec![Param::TextArray(candidates.into())],
     }
 }
 
@@ -133,7 +133,7 @@ pub fn unindexed(origins: Vec<String>) -> Statement {
                where i.indrelid = c.oid and i.indisvalid and i.indpred is null and i.indkey[0] = a.attnum) \
                order by w.n"
             .to_owned(),
-        params: vec![Param::TextArray(origins)],
+        params: vec![Param::TextArray(origins.into())],
     }
 }
 

@@ -62,7 +62,7 @@ pub fn existing_keys(mapping: &Mapping, kind: &PgKind, keys: Vec<String>) -> Sta
             from_item(&mapping.header.rows, "q"),
             cast_name(kind)
         ),
-        params: vec![Param::TextArray(keys)],
+        params: vec![Param::TextArray(keys.into())],
     }
 }
 

@@ -3,6 +3,7 @@
 //! Identifiers pass through [`quote_ident`]; values are text parameters that the statement itself casts.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use super::split::{Range, SplitColumn};
 use crate::row::PgKind;
@@ -21,8 +22,8 @@ pub struct Statement {
 pub enum Param {
     /// `text`.
     Text(String),
-    /// `text[]`.
-    TextArray(Vec<String>),
+    /// `text[]`; shared, because it may hold the keys of a million patients.
+    TextArray(Arc<Vec<String>>),
 }
 
 /// A double-quoted identifier.

@@ -126,7 +126,7 @@ impl Session {
         if keys.is_empty() {
             return Ok(HashMap::new());
         }
-        let list = |texts: Vec<String>| Param::TextArray(texts);
+        let list = |texts: Vec<String>| Param::TextArray(texts.into());
         let statement = Statement {
             text:
                 "select distinct k.rel, k.att, quote_ident(n.nspname), quote_ident(c.relname), quote_ident(a.attname) \

@@ -325,7 +325,7 @@ fn values(params: &[Param]) -> Vec<&(dyn ToSql + Sync)> {
     for param in params {
         match param {
             Param::Text(text) => values.push(text),
-            Param::TextArray(texts) => values.push(texts),
+            Param::TextArray(texts) => values.push(&**texts),
         }
     }
     values

@@ -1,5 +1,6 @@
 //! The Bulk Data service over HTTP: the binary on a database, and what it answers.
 
+mod cohorts;
 mod control;
 mod files;
 mod held;
@@ -7,6 +8,7 @@ mod hostile;
 mod kickoff;
 mod kills;
 mod known;
+mod large_groups;
 mod limits;
 mod load;
 mod operate;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use smelt::bulk::{ExportRequest, Parameters, instant};
 use smelt::clock::SystemClock;
+use smelt::cohort::{Cohorts, RedbCohorts};
 use smelt::export::{ExportOptions, prepare};
 use smelt::fhir::alias;
 use smelt::fhir::outcome::{Issue, IssueType, OperationOutcome, Severity};
@@ -62,8 +63,10 @@ async fn service() -> Service {
     config.max_running = 1;
     config.listener = Some(Arc::new(move |event, _: &Job| told.lock().unwrap().push(event)));
     let options = ExportOptions { workers: 1, ..ExportOptions::default() };
-    let store = RedbStore::new(open_state(&home.path().join("state.redb")).unwrap());
-    let engine = LiveEngine::new(source, Arc::new(prepared.unwrap()), options);
+    let database_file = open_state(&home.path().join("state.redb")).unwrap();
+    let store = RedbStore::new(Arc::clone(&database_file));
+    let cohorts = Arc::new(Cohorts::new(Arc::new(RedbCohorts::new(database_file))));
+    let engine = LiveEngine::new(source, Arc::new(prepared.unwrap()), options, cohorts);
     let jobs = Jobs::start(config, Arc::new(store), Arc::new(engine), Arc::new(SystemClock)).unwrap();
     Service { database, jobs, events, home }
 }

@@ -83,7 +83,7 @@ async fn parameters_arrive_as_values() {
             .to_owned(),
         params: vec![
             Param::Text("'; drop table x; --\\ é".to_owned()),
-            Param::TextArray(vec!["a,b".to_owned(), "{\"}".to_owned(), String::new()]),
+            Param::TextArray(vec!["a,b".to_owned(), "{\"}".to_owned(), String::new()].into()),
             Param::Text("2026-03-08T14:31:02Z".to_owned()),
         ],
     };

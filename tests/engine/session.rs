@@ -185,7 +185,7 @@ async fn questions_are_answered_in_text() {
         params: vec![
             Param::Text("1".to_owned()),
             Param::Text("9".to_owned()),
-            Param::TextArray(vec!["1".to_owned(), "2".to_owned(), "50".to_owned()]),
+            Param::TextArray(vec!["1".to_owned(), "2".to_owned(), "50".to_owned()].into()),
         ],
     };
     let rows = session.query_text(&statement).await;

@@ -93,7 +93,7 @@ impl Engine {
     }
 
     pub(super) fn check(&self, request: &ExportRequest) -> Result<(), ExportError> {
-        self.runtime.block_on(check(&self.source, &self.prepared, request))
+        self.runtime.block_on(check(&self.source, &self.prepared, request, None))
     }
 }
 

@@ -85,7 +85,10 @@ fn mistakes_are_told_with_line_and_remedy() {
             "6: scope `system/Patient` is not of the form `system/TYPE.rs`, `system/*.rs` or `system/TYPE.read`",
         ),
         (scoped("system/*.sr"), "6: scope `system/*.sr` has letters other than `cruds` in this order"),
-        (scoped("system/*.cruds"), "6: scope `system/*.cruds` writes, which this server never does: end it in `.rs`"),
+        (
+            scoped("system/*.cruds"),
+            "6: scope `system/*.cruds` writes, which this server does to Group alone: end it in `.rs`",
+        ),
         (
             scoped("system/Observation.rs?code=x"),
             "6: scope `system/Observation.rs?code=x` has a query, which is not enforced here and therefore never granted",

@@ -25,6 +25,7 @@ fn features() -> Features {
         ],
         auth: Some("https://bulk.example.org/auth/token".to_owned()),
         group: true,
+        cohorts: true,
         v4: true,
         cors: true,
     }
@@ -102,7 +103,12 @@ fn types_and_parameters_are_those_that_work() {
     let code = &resource(&statement, "Observation")["searchParam"][2];
     let definition = "http://hl7.org/fhir/SearchParameter/clinical-code";
     assert_eq!(code, &json!({"name": "code", "definition": definition, "type": "token"}));
-    assert_eq!(resource(&statement, "Group")["interaction"], json!([{"code": "read"}, {"code": "search-type"}]));
+    let codes = ["read", "search-type", "create", "update", "delete"].map(|code| json!({"code": code}));
+    assert_eq!(resource(&statement, "Group")["interaction"], json!(codes));
+    assert_eq!(resource(&statement, "Group")["supportedProfile"], json!([crate::bulk::cohort::PROFILE]), "G-17");
+    let without = capability_statement(&Features { cohorts: false, ..features() });
+    assert_eq!(resource(&without, "Group")["interaction"], json!(codes[..2]));
+    assert_eq!(resource(&without, "Group").get("supportedProfile"), None);
     assert_eq!(resource(&statement, "Observation").get("interaction"), None);
 
     // What is listed without the mark works in a filter; what has the mark, or is not listed, is refused.

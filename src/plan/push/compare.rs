@@ -22,7 +22,7 @@ pub(super) fn equal(name: &str, kind: &PgKind, values: &[&str], trim: Trim) -> C
         if values.is_empty() {
             return Condition::Never;
         }
-        Condition::sql(&format!("{expression} = any("), Param::TextArray(values), &format!("::text[]{ty})"))
+        Condition::sql(&format!("{expression} = any("), Param::TextArray(values.into()), &format!("::text[]{ty})"))
     };
     let canonical = |values: &[&str], is: &dyn Fn(&str) -> bool| {
         values.iter().filter(|value| is(value)).map(|value| (*value).to_owned()).collect::<Vec<_>>()
