@@ -4,6 +4,7 @@
 //! be honoured is refused, or, where the client is lenient, left out and told; nothing is read and forgotten. No value
 //! of a `patient` is repeated in an answer.
 
+mod files;
 mod filter;
 mod mistake;
 mod pairs;
@@ -157,6 +158,7 @@ pub fn filter_parameter(query: &str) -> String {
 struct Asked {
     parameters: Parameters,
     filters: Vec<String>,
+    files: files::Asked,
 }
 
 impl Asked {
@@ -194,7 +196,9 @@ impl Asked {
                 // Of FHIR's general parameters these change nothing: there is one form.
                 "_format" | "_pretty" => continue,
                 _ => {
-                    add(mistakes, Mistake::unsupported(&name));
+                    if asked.files.keep(&name, value, mistakes).is_some() {
+                        add(mistakes, Mistake::unsupported(&name));
+                    }
                     continue;
                 }
             };
@@ -233,6 +237,7 @@ impl Asked {
             Ok(())
         })?;
         request.level = intake.level.clone();
+        request.files = self.files.read(mistakes);
         let of_patients = intake.level != Level::System;
         if of_patients && request.types_given && !request.types.iter().any(|name| (known.compartment)(name)) {
             return Err(Mistake::OutsideCompartment);

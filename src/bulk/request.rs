@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
+use super::files::Files;
 use super::instant;
 use super::type_filter::TypeFilter;
 
@@ -57,6 +58,9 @@ pub struct ExportRequest {
     /// stand in the request so that they last as long as it does.
     #[serde(default)]
     pub withheld: Vec<TypeFilter>,
+    /// Sizes of files.
+    #[serde(default)]
+    pub files: Files,
 }
 
 /// Why a request is refused.
@@ -180,6 +184,7 @@ impl ExportRequest {
             patients: patients.into_iter().map(str::to_owned).collect(),
             filters: Vec::new(),
             withheld: Vec::new(),
+            files: Files::default(),
         })
     }
 
@@ -194,9 +199,10 @@ impl ExportRequest {
         let instant = |value: Option<i64>| value.and_then(instant::write).map(|text| text.replace(':', "%3A"));
         let types = self.types_given.then(|| self.types.join(","));
         let pairs = [("_type", types), ("_since", instant(self.since)), ("_until", instant(self.until))];
+        let pairs = pairs.into_iter().chain(self.files.pairs());
         for (mark, (name, value)) in std::iter::once('?')
             .chain(std::iter::repeat('&'))
-            .zip(pairs.into_iter().filter_map(|(name, value)| value.map(|value| (name, value))))
+            .zip(pairs.filter_map(|(name, value)| value.map(|value| (name, value))))
         {
             // Writing to a String cannot fail.
             let _ = write!(url, "{mark}{name}={value}");

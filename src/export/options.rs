@@ -15,7 +15,7 @@ pub struct ExportOptions {
     pub workers: usize,
     /// Sessions one worker may hold for the streams of one mapping; more streams share the last one.
     pub sessions_per_worker: usize,
-    /// A file is closed when it has reached this size (bytes, not compressed).
+    /// The most bytes a file holds, not compressed, unless it is one resource; a request may ask for less.
     pub file_bytes: u64,
     /// How files are stored.
     pub codec: Codec,

@@ -1,6 +1,6 @@
 //! Snapshot → patients → proofs → splits → workers → files → manifest.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -9,18 +9,25 @@ use tokio_util::sync::CancellationToken;
 
 use super::failures::Tally;
 use super::ledger::Deletions;
-use super::plan::{Part, Planned, deletions_unknown, plan, text_of};
+use super::plan::{Part, Planned, deletions_unknown, notice, plan, text_of};
 use super::prepare::Prepared;
 use super::progress::Counting;
-use super::worker::{Done, Shared, Task, WholeFile, work};
+use super::shelf::{DELETED, Filled, Shelf, Store};
+use super::worker::{Done, Shared, Task, work};
 use super::{ExportError, ExportOptions, Exported};
 use crate::bulk::manifest::{Manifest, ManifestExtension, ManifestFile, Stored};
 use crate::bulk::report::{FileReport, Report, Request, Timings, Versions, Watermark};
 use crate::bulk::request::ExportRequest;
 use crate::fhir::instant::Instant as FhirInstant;
-use crate::fhir::outcome::OperationOutcome;
+use crate::fhir::outcome::{IssueType, OperationOutcome};
 use crate::sink::{Codec, Sink, SinkFile, StoredFile};
 use crate::source::Source;
+
+/// Base name of files with messages.
+const OUTCOMES: &str = "OperationOutcome";
+
+/// How many files an export may have whose client chose their size: each costs time, memory and a line of the manifest.
+const MOST_FILES: usize = 10_000;
 
 /// Runs an export into `sink`. Blocks; `runtime` is the caller's own and drives the snapshot's connection meanwhile.
 ///
@@ -81,15 +88,25 @@ pub fn export<S: Sink>(
     // Largest first, so that no worker is left with a long split at the end.
     queue.sort_by_key(|task| std::cmp::Reverse(task.estimate));
 
+    let files = request.files;
+    let largest = options.file_bytes.min(files.maximum.unwrap_or(u64::MAX));
+    if files.minimum.is_some_and(|minimum| minimum > largest) {
+        notices.push(notice(
+            IssueType::Informational,
+            &format!(
+                "files do not have the size of `_minimumFileSize`: this server makes none larger than {largest} bytes"
+            ),
+        ));
+    }
+    let store = Store::new(sink, options.codec, largest, files.maximum.map_or(usize::MAX, |_| MOST_FILES));
+    let shelf = Shelf::new(&store);
     let shared = Shared {
-        sink,
+        store: &store,
+        shelf: files.minimum.map(|_| &shelf),
         snapshot: snapshot.clone(),
         queue: Mutex::new(VecDeque::from(queue)),
         progress,
         cancel: stop.clone(),
-        numbers: Mutex::new(HashMap::new()),
-        codec: options.codec,
-        file_bytes: options.file_bytes,
         chunk_bytes: options.chunk_bytes,
         sessions: options.sessions_per_worker.max(1),
     };
@@ -161,7 +178,7 @@ pub fn export<S: Sink>(
     let () = checked;
 
     let mut tallies: Vec<Tally> = parts.iter().map(|_| Tally::default()).collect();
-    let mut whole: Vec<WholeFile<S::File>> = Vec::new();
+    let mut whole: Vec<Filled<S::File>> = Vec::new();
     for part in done {
         whole.extend(part.files);
         for (tally, counted) in part.tallies {
@@ -173,10 +190,9 @@ pub fn export<S: Sink>(
     let at = snapshot.transaction_time().div_euclid(1_000) * 1_000;
     let (mut known, mut ledger) = (declared, None);
     if let Some(ledgers) = ledgers {
-        let mut deletions = Deletions::new(&shared);
+        let mut deletions = Deletions::new(&shelf);
         let merged =
             ledgers.merge(&prepared.pack.project.name, at, request.since, &stop, |kind, id| deletions.add(kind, id))?;
-        whole.extend(deletions.end()?);
         for told in &merged.told {
             match told.unknown_before {
                 Some(before) => notices.push(deletions_unknown(told.mapping, Some(before))),
@@ -195,9 +211,11 @@ pub fn export<S: Sink>(
         notices.extend(undeclared.into_iter().map(|mapping| deletions_unknown(mapping, None)));
     }
     let mut finish =
-        Finish { sink, options, output: Vec::new(), deleted: Vec::new(), outcome: Vec::new(), files: Vec::new() };
+        Finish { options, output: Vec::new(), deleted: Vec::new(), outcome: Vec::new(), files: Vec::new() };
+    whole.extend(shelf.end()?);
     finish.commit(whole)?;
-    finish.outcomes(&parts, &tallies, std::mem::take(&mut notices))?;
+    outcomes(&shelf, &parts, &tallies, &notices)?;
+    finish.commit(shelf.end()?)?;
     let transaction_time = instant(snapshot.transaction_time());
     let manifest = Manifest {
         transaction_time: transaction_time.clone(),
@@ -271,8 +289,7 @@ pub(super) fn instant(micros: i64) -> String {
 }
 
 /// Commits files and writes those that speak about the others.
-struct Finish<'a, S> {
-    sink: &'a S,
+struct Finish<'a> {
     options: &'a ExportOptions,
     output: Vec<ManifestFile>,
     deleted: Vec<ManifestFile>,
@@ -280,60 +297,61 @@ struct Finish<'a, S> {
     files: Vec<FileReport>,
 }
 
-impl<S: Sink> Finish<'_, S> {
-    fn commit(&mut self, files: Vec<WholeFile<S::File>>) -> Result<(), ExportError> {
-        for WholeFile { resource_type, deletes, count, file } in files {
+impl Finish<'_> {
+    fn commit<F: SinkFile>(&mut self, files: Vec<Filled<F>>) -> Result<(), ExportError> {
+        for Filled { base, count, file } in files {
             let stored = file.commit()?;
-            let resource_type = if deletes { "Bundle".to_owned() } else { resource_type };
-            let entry = self.entry(resource_type, count, &stored);
-            if deletes { self.deleted.push(entry) } else { self.output.push(entry) }
+            let (resource_type, list) = match base.as_str() {
+                DELETED => ("Bundle", &mut self.deleted),
+                OUTCOMES => (OUTCOMES, &mut self.outcome),
+                resource_type => (resource_type, &mut self.output),
+            };
+            let (entry, told) = entry(self.options, resource_type, count, &stored);
+            list.push(entry);
+            self.files.push(told);
         }
         Ok(())
     }
+}
 
-    fn entry(&mut self, resource_type: String, count: u64, stored: &StoredFile) -> ManifestFile {
-        self.files.push(FileReport {
-            name: stored.name.clone(),
-            resource_type: resource_type.clone(),
-            count,
-            bytes: stored.raw_bytes,
-            stored_bytes: stored.bytes,
+/// A file in the manifest, and in the report.
+fn entry(options: &ExportOptions, resource_type: &str, count: u64, stored: &StoredFile) -> (ManifestFile, FileReport) {
+    let told = FileReport {
+        name: stored.name.clone(),
+        resource_type: resource_type.to_owned(),
+        count,
+        bytes: stored.raw_bytes,
+        stored_bytes: stored.bytes,
+        sha256: stored.sha256.clone(),
+    };
+    let entry = ManifestFile {
+        resource_type: resource_type.to_owned(),
+        url: format!("{}{}", options.base_url, stored.name),
+        count,
+        file_size: stored.raw_bytes,
+        stored: Stored {
+            stored_size: stored.bytes,
             sha256: stored.sha256.clone(),
-        });
-        ManifestFile {
-            resource_type,
-            url: format!("{}{}", self.options.base_url, stored.name),
-            count,
-            file_size: stored.raw_bytes,
-            stored: Stored {
-                stored_size: stored.bytes,
-                sha256: stored.sha256.clone(),
-                content_encoding: self.options.codec.content_encoding().map(str::to_owned),
-            },
-        }
-    }
+            content_encoding: options.codec.content_encoding().map(str::to_owned),
+        },
+    };
+    (entry, told)
+}
 
-    fn outcomes(
-        &mut self,
-        parts: &[Part<'_>],
-        tallies: &[Tally],
-        notices: Vec<OperationOutcome>,
-    ) -> Result<(), ExportError> {
-        let mut lines = Vec::new();
-        let mut count = notices.len() as u64;
-        for notice in notices {
-            lines.extend_from_slice(notice.to_json_line().as_bytes());
-        }
-        for (part, tally) in parts.iter().zip(tallies) {
-            count += tally.outcomes(&part.compiled.program, &mut lines);
-        }
-        if count > 0 {
-            let mut file = self.sink.create("OperationOutcome.0001.ndjson", self.options.codec)?;
-            file.write(&lines)?;
-            let stored = file.commit()?;
-            let entry = self.entry("OperationOutcome".to_owned(), count, &stored);
-            self.outcome.push(entry);
-        }
-        Ok(())
+/// Writes what is to be told about the export.
+fn outcomes<S: Sink>(
+    shelf: &Shelf<'_, S>,
+    parts: &[Part<'_>],
+    tallies: &[Tally],
+    notices: &[OperationOutcome],
+) -> Result<(), ExportError> {
+    let mut lines = Vec::new();
+    let mut count = notices.len() as u64;
+    for notice in notices {
+        lines.extend_from_slice(notice.to_json_line().as_bytes());
     }
+    for (part, tally) in parts.iter().zip(tallies) {
+        count += tally.outcomes(&part.compiled.program, &mut lines);
+    }
+    shelf.put(OUTCOMES, &lines, count)
 }

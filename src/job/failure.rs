@@ -35,6 +35,7 @@ impl Failed {
             ExportError::Sink(_) | ExportError::Spill(_) | ExportError::Ledger(_) => {
                 (IssueType::Processing, "the server could not store the files of the export".to_owned())
             }
+            ExportError::TooManyFiles(_) => (IssueType::TooCostly, error.to_string()),
             ExportError::Ids(_) => (
                 IssueType::Processing,
                 "two resources would have the same id; the mapping must be mended by the server's operator".to_owned(),
@@ -100,6 +101,7 @@ mod tests {
             ExportError::Sink(SinkError::Full { path: PathBuf::from("/state/jobs/x"), source: full() }),
             ExportError::Sink(SinkError::Broken { path: PathBuf::from("/state/jobs/x") }),
             ExportError::Spill(full()),
+            ExportError::TooManyFiles(10_000),
             ExportError::Ids("mapping `labs`".to_owned()),
             ExportError::WorkerDied,
             ExportError::Cancelled,
