@@ -3,6 +3,8 @@
 //! Its form is read by clients of every published version: `error` is always there, `outcome` repeats it under the
 //! name of the coming version, and `extension` is an object.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::kickoff::Dialect;
@@ -105,7 +107,7 @@ impl Manifest {
             deleted: self.deleted.as_deref().map(|deleted| form.files(deleted, compatible)),
             error: compatible.then(|| form.files(&self.outcome, true)),
             outcome: form.files(&self.outcome, compatible),
-            link: form.next.map(|url| [Link { relation: "next", url }]),
+            link: form.next.map(|url| [BTreeMap::from([("relation", "next"), ("url", url)])]),
         })
     }
 
@@ -198,14 +200,7 @@ struct Public<'a> {
     error: Option<Vec<PublicFile<'a>>>,
     outcome: Vec<PublicFile<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    link: Option<[Link<'a>; 1]>,
-}
-
-/// Where more of a manifest is.
-#[derive(Serialize)]
-struct Link<'a> {
-    relation: &'a str,
-    url: &'a str,
+    link: Option<[BTreeMap<&'a str, &'a str>; 1]>,
 }
 
 /// Where a type stands in the manifest: loaders want the targets of references first.

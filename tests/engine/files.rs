@@ -49,7 +49,7 @@ fn no_file_of_any_kind_is_larger_than_it_may_be() {
         assert!(told >= report.rejected);
         for file in manifest.files().filter(|_| codec == Codec::None) {
             let text = fs::read(ran.out.path().join(&file.url)).expect("a file");
-            let lines = text.iter().filter(|byte| **byte == b'\n').count();
+            let lines = text.split_inclusive(|byte| *byte == b'\n').count();
             assert_eq!((text.len() as u64, lines as u64), (file.file_size, file.count), "{}", file.url);
         }
     }
