@@ -4,6 +4,7 @@
 //! be honoured is refused, or, where the client is lenient, left out and told; nothing is read and forgotten. No value
 //! of a `patient` is repeated in an answer.
 
+mod files;
 mod filter;
 mod mistake;
 mod pairs;
@@ -171,6 +172,7 @@ pub fn filter_parameter(query: &str) -> String {
 struct Asked {
     parameters: Parameters,
     filters: Vec<String>,
+    files: files::Asked,
 }
 
 impl Asked {
@@ -183,7 +185,6 @@ impl Asked {
     ) -> Result<Self, Mistake> {
         let mut asked = Self::default();
         let mut format = None;
-        let mut partial = None;
         for Pair { name, value, carrier } in pairs {
             let once = match name.as_str() {
                 "_type" => {
@@ -204,11 +205,12 @@ impl Asked {
                 "_since" => ("_since", &mut asked.parameters.since),
                 "_until" => ("_until", &mut asked.parameters.until),
                 "_outputFormat" => ("_outputFormat", &mut format),
-                "allowPartialManifests" => ("allowPartialManifests", &mut partial),
                 // Of FHIR's general parameters these change nothing: there is one form.
                 "_format" | "_pretty" => continue,
                 _ => {
-                    add(mistakes, Mistake::unsupported(&name));
+                    if asked.files.keep(&name, value, mistakes).is_some() {
+                        add(mistakes, Mistake::unsupported(&name));
+                    }
                     continue;
                 }
             };
@@ -219,7 +221,6 @@ impl Asked {
             ("_since", &mut asked.parameters.since),
             ("_until", &mut asked.parameters.until),
             ("_outputFormat", &mut format),
-            ("allowPartialManifests", &mut partial),
         ] {
             if mistakes.contains(&Mistake::Contradiction(name)) {
                 *kept = None;
@@ -227,11 +228,6 @@ impl Asked {
         }
         if format.as_deref().is_some_and(|format| !is_ndjson(format)) {
             add(mistakes, Mistake::OutputFormat);
-        }
-        match partial.map(|text| text.trim().to_ascii_lowercase()).as_deref() {
-            None | Some("false") => {}
-            Some("true") => add(mistakes, Mistake::unsupported("allowPartialManifests")),
-            Some(_) => add(mistakes, Mistake::NotABoolean("allowPartialManifests")),
         }
         Ok(asked)
     }
@@ -247,6 +243,7 @@ impl Asked {
             Ok(())
         })?;
         request.level = intake.level.clone();
+        request.files = self.files.read(mistakes);
         let of_patients = intake.level != Level::System;
         if of_patients && request.types_given && !request.types.iter().any(|name| (known.compartment)(name)) {
             return Err(Mistake::OutsideCompartment);

@@ -3,6 +3,7 @@
 pub mod accept;
 pub mod capability;
 pub mod cohort;
+pub mod files;
 pub mod instant;
 pub mod kickoff;
 pub mod manifest;
@@ -16,6 +17,7 @@ pub mod type_filter;
 
 pub use capability::{Features, TypeFeatures};
 pub use cohort::Cohort;
+pub use files::Files;
 pub use kickoff::{Dialect, Intake, KickOff, Known, Refusal};
 pub use manifest::{Form, Manifest, ManifestFile};
 pub use prefer::Prefer;

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 
 use super::cohort::Cohort;
+use super::files::Files;
 use super::instant;
 use super::type_filter::TypeFilter;
 
@@ -61,6 +62,9 @@ pub struct ExportRequest {
     /// The Group of the level is this one, which a client has made.
     #[serde(default)]
     pub cohort: Option<Cohort>,
+    /// Sizes of files.
+    #[serde(default)]
+    pub files: Files,
 }
 
 /// Why a request is refused.
@@ -185,6 +189,7 @@ impl ExportRequest {
             filters: Vec::new(),
             withheld: Vec::new(),
             cohort: None,
+            files: Files::default(),
         })
     }
 
@@ -199,9 +204,10 @@ impl ExportRequest {
         let instant = |value: Option<i64>| value.and_then(instant::write).map(|text| text.replace(':', "%3A"));
         let types = self.types_given.then(|| self.types.join(","));
         let pairs = [("_type", types), ("_since", instant(self.since)), ("_until", instant(self.until))];
+        let pairs = pairs.into_iter().chain(self.files.pairs());
         for (mark, (name, value)) in std::iter::once('?')
             .chain(std::iter::repeat('&'))
-            .zip(pairs.into_iter().filter_map(|(name, value)| value.map(|value| (name, value))))
+            .zip(pairs.filter_map(|(name, value)| value.map(|value| (name, value))))
         {
             // Writing to a String cannot fail.
             let _ = write!(url, "{mark}{name}={value}");

@@ -140,6 +140,9 @@ pub struct ExportArgs {
     /// How it runs.
     #[command(flatten)]
     pub run: RunArgs,
+    /// Have one file of a type at most that is smaller than this, before compression; workers then share the files
+    #[arg(long, value_name = "SIZE")]
+    pub minimum_file_size: Option<String>,
     /// Keep the ids of mappings without `deleted` in this directory, and with --since tell which of them are gone
     #[arg(id = "ledger_dir", long = "ledger", value_name = "DIR")]
     pub ledger_dir: Option<PathBuf>,

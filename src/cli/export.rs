@@ -17,7 +17,7 @@ use super::progress::Display;
 use super::table;
 use crate::bulk::kickoff::{add_filter, filter_parameter};
 use crate::bulk::{ExportRequest, Known, Level};
-use crate::config::Settings;
+use crate::config::{Settings, size};
 use crate::export::{Counting, ExportOptions, Exported, dry_run, export, preflight};
 use crate::plan::search::searchable;
 use crate::sink::LocalSink;
@@ -45,7 +45,8 @@ pub(super) fn run(args: &ExportArgs, settings: &Settings, bars: &MultiProgress) 
         (out, _) => out.as_deref(),
     };
     let engine = open(settings, options.workers, options.sessions_per_worker)?;
-    let request = request(args, &engine)?;
+    let mut request = request(args, &engine)?;
+    request.files.minimum = minimum_file_size(args, settings)?;
     options.request_url = kick_off_url(&request, &args.type_filters);
     if args.dry_run {
         let text = engine.runtime.block_on(dry_run(&engine.source, &engine.prepared, &request, &options))?;
@@ -83,6 +84,19 @@ fn request(args: &ExportArgs, engine: &Engine) -> Result<ExportRequest, Failure>
             .map_err(|error| Failure::usage(format!("--type-filter: {error}"), &error.help))?;
     }
     Ok(request)
+}
+
+/// `--minimum-file-size` in bytes.
+fn minimum_file_size(args: &ExportArgs, settings: &Settings) -> Result<Option<u64>, Failure> {
+    let Some(text) = &args.minimum_file_size else { return Ok(None) };
+    match size(text) {
+        Some(bytes) if bytes < settings.file_size => Ok(Some(bytes)),
+        Some(_) => Err(Failure::usage("--minimum-file-size is not below --file-size", "Give a larger `--file-size`.")),
+        None => Err(Failure::usage(
+            "--minimum-file-size is not a size",
+            "Write a number of bytes from 64KiB, as in 256MiB or 1GiB.",
+        )),
+    }
 }
 
 /// The kick-off that would have asked a server for the same.

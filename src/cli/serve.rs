@@ -42,6 +42,7 @@ pub(super) fn run(settings: &Settings) -> Result<Exit, Failure> {
         file_bytes: settings.file_size,
         snapshot_wait: settings.snapshot_wait,
         codec: settings.codec.unwrap_or(Codec::Gzip),
+        page_interval: server.page_interval,
         ..ExportOptions::default()
     };
     if let Some(workers) = settings.workers {

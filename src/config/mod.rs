@@ -12,3 +12,4 @@ mod value;
 pub use pack::{PackError, pack_directory, read_pack};
 pub use server::ServerSettings;
 pub use settings::{Settings, SettingsError};
+pub(crate) use value::size;

@@ -154,7 +154,8 @@ pub const SETTINGS: &[Setting] = &[
         default: Some("256MiB"),
         env: "SMELT_FILE_SIZE",
         flag: "--file-size",
-        meaning: "A file is closed once it holds this much, before compression.",
+        meaning: "The most that a file holds, before compression, unless it is one resource alone. A client of the server may ask for \
+            less, never for more.",
     },
     Setting {
         name: "compression",

@@ -33,7 +33,7 @@ pub(super) fn time(text: &str) -> Option<Duration> {
 }
 
 /// `256MiB`, `1GiB`, `100MB`, `65536`: at least 64 KiB, so that a type does not fall into countless files.
-pub(super) fn size(text: &str) -> Option<u64> {
+pub(crate) fn size(text: &str) -> Option<u64> {
     let (number, unit) = number(text)?;
     let factor = match unit {
         "" | "B" => 1,

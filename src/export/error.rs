@@ -61,6 +61,9 @@ pub enum ExportError {
     /// The key ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// Files are smaller than there is room for.
+    #[error("the export needs more than {0} files; ask for larger ones")]
+    TooManyFiles(usize),
     /// Two resources of one type would have the same id.
     #[error("{0}")]
     Ids(String),

@@ -26,7 +26,7 @@ use self::store::{Header, Old, Part};
 use super::ExportError;
 use super::drive::{Buffers, drive};
 use super::prepare::Prepared;
-use super::worker::{DELETED, Shared, WholeFile};
+use super::shelf::{DELETED, Shelf};
 use crate::encode::{Encoder, Limits};
 use crate::mapping::tree::Mapping;
 use crate::plan::compile::{DELETION, DELETION_END, ids};
@@ -34,7 +34,7 @@ use crate::plan::ledger::{identity, which_database};
 use crate::plan::program::Compiled;
 use crate::plan::select::{Filter, statement};
 use crate::plan::split::Range;
-use crate::sink::{Sink, SinkFile as _};
+use crate::sink::Sink;
 use crate::source::{Session, Snapshot};
 
 /// Why a ledger cannot be used.
@@ -222,18 +222,16 @@ impl Merged<'_> {
     }
 }
 
-/// The files that ledgers' deletions go to.
+/// Writes the deletions that ledgers find.
 pub(super) struct Deletions<'a, 's, S: Sink> {
-    shared: &'a Shared<'s, S>,
-    open: Option<(S::File, u64)>,
-    whole: Vec<WholeFile<S::File>>,
+    shelf: &'a Shelf<'s, S>,
     line: Vec<u8>,
 }
 
 impl<'a, 's, S: Sink> Deletions<'a, 's, S> {
-    /// No file yet.
-    pub(super) fn new(shared: &'a Shared<'s, S>) -> Self {
-        Self { shared, open: None, whole: Vec::new(), line: Vec::new() }
+    /// Writes to this shelf.
+    pub(super) fn new(shelf: &'a Shelf<'s, S>) -> Self {
+        Self { shelf, line: Vec::new() }
     }
 
     /// Writes that a resource is gone.
@@ -242,27 +240,7 @@ impl<'a, 's, S: Sink> Deletions<'a, 's, S> {
         for part in [DELETION, b"\"", kind.as_bytes(), b"/", id, b"\"", DELETION_END] {
             self.line.extend_from_slice(part);
         }
-        let (file, count) = match &mut self.open {
-            Some(open) => open,
-            none => none.insert((self.shared.create(DELETED)?, 0)),
-        };
-        file.write(&self.line)?;
-        *count += 1;
-        if file.raw_bytes() >= self.shared.file_bytes { self.close() } else { Ok(()) }
-    }
-
-    fn close(&mut self) -> Result<(), ExportError> {
-        if let Some((mut file, count)) = self.open.take() {
-            file.seal()?;
-            self.whole.push(WholeFile { resource_type: String::new(), deletes: true, count, file });
-        }
-        Ok(())
-    }
-
-    /// Every file, whole.
-    pub(super) fn end(mut self) -> Result<Vec<WholeFile<S::File>>, ExportError> {
-        self.close()?;
-        Ok(self.whole)
+        self.shelf.put(DELETED, &self.line, 1)
     }
 }
 

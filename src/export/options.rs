@@ -1,5 +1,6 @@
 //! How an export is run, and what it gives.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,7 @@ pub struct ExportOptions {
     pub workers: usize,
     /// Sessions one worker may hold for the streams of one mapping; more streams share the last one.
     pub sessions_per_worker: usize,
-    /// A file is closed when it has reached this size (bytes, not compressed).
+    /// The most bytes a file holds, not compressed, unless it is one resource; a request may ask for less.
     pub file_bytes: u64,
     /// How files are stored.
     pub codec: Codec,
@@ -39,6 +40,32 @@ pub struct ExportOptions {
     pub since_new_members: bool,
     /// What is to be told beside what the export itself finds: parameters that were ignored (K-09).
     pub notices: Vec<OperationOutcome>,
+    /// Who is told of files while the export goes on; without, they become visible together at its end.
+    pub early: Option<Publish>,
+    /// Least time between two pages of what is told early.
+    pub page_interval: Duration,
+}
+
+/// Takes pages of a manifest while the export goes on.
+#[derive(Clone)]
+pub struct Publish(Arc<dyn Fn(Manifest) -> bool + Send + Sync>);
+
+impl Publish {
+    /// `publish` makes a page known, for good; false when it cannot, then its files come on a later page. It is called
+    /// by one thread at a time.
+    pub fn new(publish: impl Fn(Manifest) -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(publish))
+    }
+
+    pub(super) fn publish(&self, page: Manifest) -> bool {
+        self.0(page)
+    }
+}
+
+impl fmt::Debug for Publish {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Publish")
+    }
 }
 
 impl Default for ExportOptions {
@@ -57,6 +84,8 @@ impl Default for ExportOptions {
             roster: None,
             since_new_members: true,
             notices: Vec::new(),
+            early: None,
+            page_interval: Duration::from_secs(10),
         }
     }
 }
@@ -64,7 +93,7 @@ impl Default for ExportOptions {
 /// A finished export.
 #[derive(Debug)]
 pub struct Exported {
-    /// As written to `manifest.json`.
+    /// As written to `manifest.json`, but for what was published early.
     pub manifest: Manifest,
     /// As written to `report.json`.
     pub report: Report,

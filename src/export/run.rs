@@ -1,7 +1,7 @@
 //! Snapshot → patients → proofs → splits → workers → files → manifest.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use tokio::runtime::Runtime;
@@ -9,18 +9,23 @@ use tokio_util::sync::CancellationToken;
 
 use super::failures::Tally;
 use super::ledger::Deletions;
-use super::plan::{Part, Planned, deletions_unknown, plan, text_of};
+use super::listing::{Listed, Listing, OUTCOMES};
+use super::plan::{Part, Planned, deletions_unknown, notice, plan, text_of};
 use super::prepare::Prepared;
 use super::progress::Counting;
-use super::worker::{Done, Shared, Task, WholeFile, work};
+use super::shelf::{Filled, Shelf, Store, lock};
+use super::worker::{Done, Shared, Task, work};
 use super::{ExportError, ExportOptions, Exported};
-use crate::bulk::manifest::{Manifest, ManifestExtension, ManifestFile, Stored};
-use crate::bulk::report::{FileReport, Report, Request, Timings, Versions, Watermark};
+use crate::bulk::manifest::{Manifest, ManifestExtension};
+use crate::bulk::report::{Report, Request, Timings, Versions, Watermark};
 use crate::bulk::request::ExportRequest;
 use crate::fhir::instant::Instant as FhirInstant;
-use crate::fhir::outcome::OperationOutcome;
-use crate::sink::{Codec, Sink, SinkFile, StoredFile};
+use crate::fhir::outcome::{IssueType, OperationOutcome};
+use crate::sink::{Codec, Sink, SinkFile as _};
 use crate::source::Source;
+
+/// How many files an export may have whose client chose their size: each costs time, memory and a line of the manifest.
+const MOST_FILES: usize = 10_000;
 
 /// Runs an export into `sink`. Blocks; `runtime` is the caller's own and drives the snapshot's connection meanwhile.
 ///
@@ -81,15 +86,44 @@ pub fn export<S: Sink>(
     // Largest first, so that no worker is left with a long split at the end.
     queue.sort_by_key(|task| std::cmp::Reverse(task.estimate));
 
+    let files = request.files;
+    let largest = options.file_bytes.min(files.maximum.unwrap_or(u64::MAX));
+    if files.minimum.is_some_and(|minimum| minimum >= largest) {
+        notices.push(notice(
+            IssueType::Informational,
+            &format!(
+                "files do not have the size of `_minimumFileSize`: this server makes none larger than {largest} bytes"
+            ),
+        ));
+    }
+    let known_at = request.cohort.as_ref().map_or(i64::MAX, |cohort| cohort.asked_at);
+    let transaction_time = instant(snapshot.transaction_time().min(known_at));
+    let page = Manifest {
+        transaction_time: transaction_time.clone(),
+        request: options.request_url.clone(),
+        requires_access_token: false,
+        output: Vec::new(),
+        deleted: None,
+        outcome: Vec::new(),
+        extension: ManifestExtension {
+            software: concat!("smelt ", env!("CARGO_PKG_VERSION")).to_owned(),
+            pack: prepared.pack.project.name.clone(),
+            pack_digest: prepared.pack.digest.clone(),
+        },
+    };
+    let listing = Mutex::new(Listing::new(options, page, stop.clone()));
+    let mut store = Store::new(sink, options.codec, largest, files.maximum.map_or(usize::MAX, |_| MOST_FILES));
+    if options.early.is_some() {
+        store = store.early(&listing);
+    }
+    let shelf = Shelf::new(&store);
     let shared = Shared {
-        sink,
+        store: &store,
+        shelf: files.minimum.map(|_| &shelf),
         snapshot: snapshot.clone(),
         queue: Mutex::new(VecDeque::from(queue)),
         progress,
         cancel: stop.clone(),
-        numbers: Mutex::new(HashMap::new()),
-        codec: options.codec,
-        file_bytes: options.file_bytes,
         chunk_bytes: options.chunk_bytes,
         sessions: options.sessions_per_worker.max(1),
     };
@@ -112,7 +146,7 @@ pub fn export<S: Sink>(
                 let mut done: Vec<Done<S::File>> = Vec::new();
                 let mut failure: Option<ExportError> = None;
                 for _ in 0..options.workers.max(1) {
-                    match results.recv().await {
+                    match next(&mut results, &listing, options).await {
                         Some(Ok(part)) => done.push(part),
                         // What cancelled the others says more than that they were cancelled.
                         Some(Err(ExportError::Cancelled)) => {
@@ -161,7 +195,7 @@ pub fn export<S: Sink>(
     let () = checked;
 
     let mut tallies: Vec<Tally> = parts.iter().map(|_| Tally::default()).collect();
-    let mut whole: Vec<WholeFile<S::File>> = Vec::new();
+    let mut whole: Vec<Filled<S::File>> = Vec::new();
     for part in done {
         whole.extend(part.files);
         for (tally, counted) in part.tallies {
@@ -173,10 +207,9 @@ pub fn export<S: Sink>(
     let at = snapshot.transaction_time().div_euclid(1_000) * 1_000;
     let (mut known, mut ledger) = (declared, None);
     if let Some(ledgers) = ledgers {
-        let mut deletions = Deletions::new(&shared);
+        let mut deletions = Deletions::new(&shelf);
         let merged =
             ledgers.merge(&prepared.pack.project.name, at, request.since, &stop, |kind, id| deletions.add(kind, id))?;
-        whole.extend(deletions.end()?);
         for told in &merged.told {
             match told.unknown_before {
                 Some(before) => notices.push(deletions_unknown(told.mapping, Some(before))),
@@ -194,26 +227,12 @@ pub fn export<S: Sink>(
     if known {
         notices.extend(undeclared.into_iter().map(|mapping| deletions_unknown(mapping, None)));
     }
-    let mut finish =
-        Finish { sink, options, output: Vec::new(), deleted: Vec::new(), outcome: Vec::new(), files: Vec::new() };
-    finish.commit(whole)?;
-    finish.outcomes(&parts, &tallies, std::mem::take(&mut notices))?;
-    let known_at = request.cohort.as_ref().map_or(i64::MAX, |cohort| cohort.asked_at);
-    let transaction_time = instant(snapshot.transaction_time().min(known_at));
-    let manifest = Manifest {
-        transaction_time: transaction_time.clone(),
-        request: options.request_url.clone(),
-        requires_access_token: false,
-        output: finish.output,
-        deleted: known.then_some(finish.deleted),
-        outcome: finish.outcome,
-        extension: ManifestExtension {
-            software: concat!("smelt ", env!("CARGO_PKG_VERSION")).to_owned(),
-            pack: prepared.pack.project.name.clone(),
-            pack_digest: prepared.pack.digest.clone(),
-        },
-    }
-    .sorted();
+    whole.extend(shelf.end()?);
+    outcomes(&shelf, &parts, &tallies, &notices)?;
+    whole.extend(shelf.end()?);
+    let mut listing = listing.into_inner().unwrap_or_else(PoisonError::into_inner);
+    whole.into_iter().try_for_each(|file| listing.add(file))?;
+    let Listed { page: manifest, whole, told } = listing.end(known);
     let report = Report {
         format: 1,
         versions: Versions {
@@ -243,7 +262,7 @@ pub fn export<S: Sink>(
                 report
             })
             .collect(),
-        files: finish.files,
+        files: told,
     };
     let write = |name: &str, bytes: Vec<u8>| -> Result<(), ExportError> {
         let mut file = sink.create(name, Codec::None)?;
@@ -257,9 +276,25 @@ pub fn export<S: Sink>(
     }
     write("report.json", report.to_json().map_err(ExportError::Manifest)?)?;
     // Last: where it is, the export is whole.
-    write("manifest.json", manifest.to_file_json().map_err(ExportError::Manifest)?)?;
+    write("manifest.json", whole.to_file_json().map_err(ExportError::Manifest)?)?;
     sink.finish()?;
     Ok(Exported { manifest, report })
+}
+
+/// What the next worker that ends has done. Meanwhile pages are published when it is time.
+async fn next<T>(
+    results: &mut tokio::sync::mpsc::UnboundedReceiver<T>,
+    listing: &Mutex<Listing>,
+    options: &ExportOptions,
+) -> Option<T> {
+    let waits = options.early.is_some() && !options.page_interval.is_zero();
+    loop {
+        tokio::select! {
+            biased;
+            result = results.recv() => return result,
+            () = tokio::time::sleep(options.page_interval), if waits => lock(listing).publish(),
+        }
+    }
 }
 
 fn version_text(number: u32) -> String {
@@ -271,70 +306,20 @@ pub(super) fn instant(micros: i64) -> String {
     FhirInstant::from_unix_micros(micros).map(|instant| instant.to_string()).unwrap_or_default()
 }
 
-/// Commits files and writes those that speak about the others.
-struct Finish<'a, S> {
-    sink: &'a S,
-    options: &'a ExportOptions,
-    output: Vec<ManifestFile>,
-    deleted: Vec<ManifestFile>,
-    outcome: Vec<ManifestFile>,
-    files: Vec<FileReport>,
-}
-
-impl<S: Sink> Finish<'_, S> {
-    fn commit(&mut self, files: Vec<WholeFile<S::File>>) -> Result<(), ExportError> {
-        for WholeFile { resource_type, deletes, count, file } in files {
-            let stored = file.commit()?;
-            let resource_type = if deletes { "Bundle".to_owned() } else { resource_type };
-            let entry = self.entry(resource_type, count, &stored);
-            if deletes { self.deleted.push(entry) } else { self.output.push(entry) }
-        }
-        Ok(())
+/// Writes what is to be told about the export.
+fn outcomes<S: Sink>(
+    shelf: &Shelf<'_, S>,
+    parts: &[Part<'_>],
+    tallies: &[Tally],
+    notices: &[OperationOutcome],
+) -> Result<(), ExportError> {
+    let mut lines = Vec::new();
+    let mut count = notices.len() as u64;
+    for notice in notices {
+        lines.extend_from_slice(notice.to_json_line().as_bytes());
     }
-
-    fn entry(&mut self, resource_type: String, count: u64, stored: &StoredFile) -> ManifestFile {
-        self.files.push(FileReport {
-            name: stored.name.clone(),
-            resource_type: resource_type.clone(),
-            count,
-            bytes: stored.raw_bytes,
-            stored_bytes: stored.bytes,
-            sha256: stored.sha256.clone(),
-        });
-        ManifestFile {
-            resource_type,
-            url: format!("{}{}", self.options.base_url, stored.name),
-            count,
-            file_size: stored.raw_bytes,
-            stored: Stored {
-                stored_size: stored.bytes,
-                sha256: stored.sha256.clone(),
-                content_encoding: self.options.codec.content_encoding().map(str::to_owned),
-            },
-        }
+    for (part, tally) in parts.iter().zip(tallies) {
+        count += tally.outcomes(&part.compiled.program, &mut lines);
     }
-
-    fn outcomes(
-        &mut self,
-        parts: &[Part<'_>],
-        tallies: &[Tally],
-        notices: Vec<OperationOutcome>,
-    ) -> Result<(), ExportError> {
-        let mut lines = Vec::new();
-        let mut count = notices.len() as u64;
-        for notice in notices {
-            lines.extend_from_slice(notice.to_json_line().as_bytes());
-        }
-        for (part, tally) in parts.iter().zip(tallies) {
-            count += tally.outcomes(&part.compiled.program, &mut lines);
-        }
-        if count > 0 {
-            let mut file = self.sink.create("OperationOutcome.0001.ndjson", self.options.codec)?;
-            file.write(&lines)?;
-            let stored = file.commit()?;
-            let entry = self.entry("OperationOutcome".to_owned(), count, &stored);
-            self.outcome.push(entry);
-        }
-        Ok(())
-    }
+    shelf.put(OUTCOMES, &lines, count)
 }

@@ -44,6 +44,11 @@ impl Spill {
         Ok(())
     }
 
+    /// Bytes in it.
+    pub(super) fn len(&self) -> u64 {
+        self.len
+    }
+
     /// True when nothing is in it.
     pub(super) fn is_empty(&self) -> bool {
         self.len == 0

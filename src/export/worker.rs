@@ -1,10 +1,9 @@
 //! One worker: a thread with a runtime and sessions of its own. It claims a split, reads, encodes, writes, rolls files.
 
-use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::io::Read as _;
 use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
@@ -13,16 +12,14 @@ use super::ExportError;
 use super::drive::{Buffers, drive};
 use super::failures::Tally;
 use super::progress::Counting;
+use super::shelf::{DELETED, Filled, Shelf, Store, lock};
 use super::spill::Spill;
 use crate::encode::{Encoder, Limits, Output, Search, Settled, Spill as SpillOrder};
 use crate::plan::program::Compiled;
 use crate::plan::select::{Filter, statement};
 use crate::plan::split::Range;
-use crate::sink::{Codec, Sink, SinkError, SinkFile};
+use crate::sink::Sink;
 use crate::source::{Rows, Session, Snapshot};
-
-/// Base name of files with deletions.
-pub(super) const DELETED: &str = "deleted";
 
 /// One unit of work: a range of one mapping's rows.
 #[derive(Debug, Clone)]
@@ -43,46 +40,37 @@ pub(super) struct Task {
     pub(super) deletes: bool,
 }
 
+impl Task {
+    /// Base name of the files it fills.
+    fn base(&self) -> &str {
+        if self.deletes { DELETED } else { &self.compiled.program.resource_type }
+    }
+}
+
 /// What all workers of one export share.
 pub(super) struct Shared<'a, S: Sink> {
-    pub(super) sink: &'a S,
+    pub(super) store: &'a Store<'a, S>,
+    /// The shelf of all workers, where they share one.
+    pub(super) shelf: Option<&'a Shelf<'a, S>>,
     pub(super) snapshot: Snapshot,
     pub(super) queue: Mutex<VecDeque<Task>>,
     pub(super) progress: &'a Counting,
     pub(super) cancel: CancellationToken,
-    /// Files made so far, by base name.
-    pub(super) numbers: Mutex<HashMap<String, u32>>,
-    pub(super) codec: Codec,
-    pub(super) file_bytes: u64,
     pub(super) chunk_bytes: usize,
     /// Sessions one worker may hold; lists beyond it share one through portals.
     pub(super) sessions: usize,
 }
 
 impl<S: Sink> Shared<'_, S> {
-    /// A new file of this base name, with its next number.
-    pub(super) fn create(&self, base: &str) -> Result<S::File, SinkError> {
-        let number = {
-            let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
-            let number = numbers.entry(base.to_owned()).or_default();
-            *number += 1;
-            *number
-        };
-        self.sink.create(&format!("{base}.{number:04}.ndjson"), self.codec)
+    /// Whether more of a file's resources may come.
+    fn awaits(&self, base: &str) -> bool {
+        lock(&self.queue).iter().any(|task| task.base() == base)
     }
-}
-
-/// A whole file, durable and not yet visible.
-pub(super) struct WholeFile<F> {
-    pub(super) resource_type: String,
-    pub(super) deletes: bool,
-    pub(super) count: u64,
-    pub(super) file: F,
 }
 
 /// What a worker leaves.
 pub(super) struct Done<F> {
-    pub(super) files: Vec<WholeFile<F>>,
+    pub(super) files: Vec<Filled<F>>,
     pub(super) tallies: HashMap<usize, Tally>,
 }
 
@@ -104,12 +92,13 @@ pub(super) fn work<S: Sink>(shared: &Shared<'_, S>) -> Result<Done<S::File>, Exp
 }
 
 async fn run<S: Sink>(shared: &Shared<'_, S>) -> Result<Done<S::File>, ExportError> {
-    let mut files = Files { shared, open: HashMap::new(), whole: Vec::new(), buffer: Vec::new() };
+    let own = Shelf::new(shared.store);
+    let mut files = Files { shared, shelf: shared.shelf.unwrap_or(&own), buffer: Vec::new() };
     let mut tallies: HashMap<usize, Tally> = HashMap::new();
     let mut sessions = Vec::new();
     let mut buffers = Buffers::default();
     loop {
-        let task = shared.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        let task = lock(&shared.queue).pop_front();
         let Some(task) = task else { break };
         let began = Instant::now();
         let mut rows = streams(shared, &mut sessions, &task).await?;
@@ -129,9 +118,12 @@ async fn run<S: Sink>(shared: &Shared<'_, S>) -> Result<Done<S::File>, ExportErr
             shared.progress.finish(&task.compiled.program.resource_type);
         }
         tallies.entry(task.tally).or_default().merge(tally);
+        // On a shelf of all workers another one may still be writing.
+        if shared.shelf.is_none() && !shared.awaits(task.base()) {
+            own.finish(task.base())?;
+        }
     }
-    files.close_all()?;
-    Ok(Done { files: files.whole, tallies })
+    Ok(Done { files: own.end()?, tallies })
 }
 
 /// Starts the statements of all streams: one session each, the last one shared when there are not enough.
@@ -154,16 +146,10 @@ async fn streams<S: Sink>(
     Ok(rows)
 }
 
-struct OpenFile<F> {
-    file: F,
-    count: u64,
-}
-
-/// The files of one worker: at most one open per type.
+/// Where the resources of one worker go.
 struct Files<'a, S: Sink> {
     shared: &'a Shared<'a, S>,
-    open: HashMap<(String, bool), OpenFile<S::File>>,
-    whole: Vec<WholeFile<S::File>>,
+    shelf: &'a Shelf<'a, S>,
     /// Its memory takes turns with the output's.
     buffer: Vec<u8>,
 }
@@ -192,20 +178,17 @@ impl<S: Sink> Files<'_, S> {
         if let Some(only) = &task.only {
             tally.filtered += sift(only, &mut settled, begun > 0, spill)?;
         }
+        let base = task.base();
+        let mut lines = settled.bytes.as_slice();
         if begun > 0 && !spill.is_empty() {
-            let open = self.file(kind, task.deletes)?;
-            spill.drain::<ExportError>(|bytes| Ok(open.file.write(bytes)?))?;
+            let end = lines.split_inclusive(|byte| *byte == b'\n').next().unwrap_or_default();
+            self.shelf.put_spilled(base, spill, end)?;
+            lines = lines.get(end.len()..).unwrap_or_default();
+            settled.resources -= 1;
             written += begun;
         }
-        if settled.resources > 0 {
-            let open = self.file(kind, task.deletes)?;
-            open.file.write(&settled.bytes)?;
-            open.count += settled.resources;
-            written += settled.bytes.len() as u64;
-            if open.file.raw_bytes() >= self.shared.file_bytes {
-                self.close(kind, task.deletes)?;
-            }
-        }
+        self.shelf.put(base, lines, settled.resources)?;
+        written += settled.bytes.len() as u64;
         self.buffer = settled.bytes;
         if output.open_len() >= self.shared.chunk_bytes {
             self.buffer = output.take_open(std::mem::take(&mut self.buffer));
@@ -216,35 +199,6 @@ impl<S: Sink> Files<'_, S> {
         }
         tally.counts.merge(report);
         Ok(())
-    }
-
-    /// The open file of a type; a new one gets the type's next number.
-    fn file(&mut self, kind: &str, deletes: bool) -> Result<&mut OpenFile<S::File>, ExportError> {
-        match self.open.entry((kind.to_owned(), deletes)) {
-            Entry::Occupied(open) => Ok(open.into_mut()),
-            Entry::Vacant(free) => {
-                let file = self.shared.create(if deletes { DELETED } else { kind })?;
-                Ok(free.insert(OpenFile { file, count: 0 }))
-            }
-        }
-    }
-
-    fn close(&mut self, kind: &str, deletes: bool) -> Result<(), ExportError> {
-        if let Some(OpenFile { mut file, count }) = self.open.remove(&(kind.to_owned(), deletes)) {
-            file.end()?;
-            // While it becomes durable the next one is written; more than one behind would be memory without bound.
-            if let Some(before) = self.whole.last_mut() {
-                before.file.seal()?;
-            }
-            self.whole.push(WholeFile { resource_type: kind.to_owned(), deletes, count, file });
-        }
-        Ok(())
-    }
-
-    fn close_all(&mut self) -> Result<(), ExportError> {
-        let open: Vec<(String, bool)> = self.open.keys().cloned().collect();
-        open.into_iter().try_for_each(|(kind, deletes)| self.close(&kind, deletes))?;
-        self.whole.last_mut().map_or(Ok(()), |last| Ok(last.file.seal()?))
     }
 }
 

@@ -8,13 +8,15 @@ use tokio_util::sync::CancellationToken;
 use super::record::Job;
 use crate::bulk::{ExportRequest, Manifest, Roster, TypeFilter};
 use crate::cohort::Cohorts;
-use crate::export::{self, Counting, ExportError, ExportOptions, Prepared, export};
+use crate::export::{self, Counting, ExportError, ExportOptions, Prepared, Publish, export};
 use crate::sink::LocalSink;
 use crate::source::Source;
 
 /// Runs exports. Its calls block; each is made on a thread of its own.
 pub trait Engine: Send + Sync + 'static {
     /// Runs a job's export into `directory`, which is made, or emptied of what a run that died left there.
+    ///
+    /// `publish` hears of pages, where the request allows them; then the manifest that is made is the last page.
     ///
     /// It ends within two seconds after `cancel` (D-04). When it fails, what it wrote may be removed.
     ///
@@ -27,6 +29,7 @@ pub trait Engine: Send + Sync + 'static {
         directory: &Path,
         progress: &Counting,
         cancel: &CancellationToken,
+        publish: &Publish,
     ) -> Result<Made, ExportError>;
 
     /// The first of these patients that do not exist, at most `told` of them, and how many there are (K-50).
@@ -56,7 +59,7 @@ pub trait Engine: Send + Sync + 'static {
 /// What an export made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Made {
-    /// As written into the directory, with relative file names.
+    /// Files by names relative to the directory, but for those that were published early.
     pub manifest: Manifest,
     /// Rows that could not become resources.
     pub rejected: u64,
@@ -140,6 +143,7 @@ impl Engine for LiveEngine {
         directory: &Path,
         progress: &Counting,
         cancel: &CancellationToken,
+        publish: &Publish,
     ) -> Result<Made, ExportError> {
         let runtime = runtime()?;
         let options = ExportOptions {
@@ -148,6 +152,7 @@ impl Engine for LiveEngine {
             request_url: job.request_url.clone(),
             notices: job.ignored.clone(),
             roster: self.roster(&job.request)?.map(Arc::new),
+            early: job.request.files.early.then(|| publish.clone()),
             ..self.options.clone()
         };
         let sink = LocalSink::open(directory)?;

@@ -35,6 +35,7 @@ impl Failed {
             ExportError::Sink(_) | ExportError::Spill(_) | ExportError::Ledger(_) => {
                 (IssueType::Processing, "the server could not store the files of the export".to_owned())
             }
+            ExportError::TooManyFiles(_) => (IssueType::TooCostly, error.to_string()),
             ExportError::Ids(_) => (
                 IssueType::Processing,
                 "two resources would have the same id; the mapping must be mended by the server's operator".to_owned(),
@@ -48,6 +49,13 @@ impl Failed {
     pub(super) fn too_large() -> Self {
         let text = "the export outgrew the space that this server gives to exports; ask for less at a time";
         Self { code: IssueType::TooCostly, text: text.to_owned(), transient: false }
+    }
+
+    /// It ended early, after pages of its manifest had been published.
+    pub(super) fn cut_short() -> Self {
+        let text = "the export was cut short after a part of its manifest had been published, and cannot go on from there; \
+                    start it again";
+        Self { code: IssueType::Processing, text: text.to_owned(), transient: true }
     }
 
     /// The process ended under it, again and again.
@@ -100,6 +108,7 @@ mod tests {
             ExportError::Sink(SinkError::Full { path: PathBuf::from("/state/jobs/x"), source: full() }),
             ExportError::Sink(SinkError::Broken { path: PathBuf::from("/state/jobs/x") }),
             ExportError::Spill(full()),
+            ExportError::TooManyFiles(10_000),
             ExportError::Ids("mapping `labs`".to_owned()),
             ExportError::WorkerDied,
             ExportError::Cancelled,
@@ -119,8 +128,11 @@ mod tests {
             IssueType::Incomplete,
             IssueType::Throttled,
         ];
-        let told =
-            errors().iter().map(Failed::of).chain([Failed::too_large(), Failed::interrupted(3)]).collect::<Vec<_>>();
+        let told = errors()
+            .iter()
+            .map(Failed::of)
+            .chain([Failed::too_large(), Failed::cut_short(), Failed::interrupted(3)])
+            .collect::<Vec<_>>();
         for failed in told {
             assert!(!transient.contains(&failed.code), "{failed:?}");
             assert!(!failed.text.contains("secret") && !failed.text.contains("/state"), "{failed:?}");

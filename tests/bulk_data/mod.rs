@@ -12,6 +12,7 @@ mod large_groups;
 mod limits;
 mod load;
 mod operate;
+mod pages;
 mod status;
 
 use serde_json::Value;

@@ -27,6 +27,10 @@ pub(super) enum Mistake {
     CommaList(&'static str),
     #[error("`{0}` is neither `true` nor `false`")]
     NotABoolean(&'static str),
+    #[error("`{0}` is not a positive whole number")]
+    NotASize(&'static str),
+    #[error("`_minimumFileSize` is not below `_maximumFileSize`")]
+    FileSizes,
     #[error("the `_outputFormat` is not supported")]
     OutputFormat,
     #[error("`patient` does not apply to an export of the whole system")]
@@ -44,14 +48,7 @@ pub(super) enum Mistake {
 }
 
 /// Parameters of the specification that are refused, and why (K-46 to K-68).
-const UNSUPPORTED: &[&str] = &[
-    "_elements",
-    "includeAssociatedData",
-    "organizeOutputBy",
-    "allowPartialManifests",
-    "_minimumFileSize",
-    "_maximumFileSize",
-];
+const UNSUPPORTED: &[&str] = &["_elements", "includeAssociatedData", "organizeOutputBy"];
 
 impl Mistake {
     /// A parameter that nobody here honours.
@@ -74,7 +71,9 @@ impl Mistake {
             | Self::NoValue(name)
             | Self::Contradiction(name)
             | Self::CommaList(name)
-            | Self::NotABoolean(name) => Some(name),
+            | Self::NotABoolean(name)
+            | Self::NotASize(name) => Some(name),
+            Self::FileSizes => Some("_minimumFileSize"),
             Self::OutputFormat => Some("_outputFormat"),
             Self::PatientAtSystem | Self::PatientByGet => Some("patient"),
             Self::OutsideCompartment => Some("_type"),
@@ -94,7 +93,7 @@ impl Mistake {
             }
             Self::TooManyFilters(_) => IssueType::TooCostly,
             Self::NoValue(_) => IssueType::Required,
-            Self::NotABoolean(_) => IssueType::Value,
+            Self::NotABoolean(_) | Self::NotASize(_) | Self::FileSizes => IssueType::Value,
             Self::Parameter(ParameterError::UnknownTypes { .. } | ParameterError::NothingMapped) => {
                 IssueType::NotSupported
             }
@@ -117,7 +116,9 @@ impl Mistake {
             Self::NoValue(name) => format!("Give `{name}` one value, such as a `valueString`."),
             Self::Contradiction(name) => format!("Give `{name}` once."),
             Self::CommaList(name) => format!("Repeat `{name}` for every value."),
-            Self::NotABoolean(name) => format!("Leave `{name}` out, or give it as `false`."),
+            Self::NotABoolean(name) => format!("Give `{name}` as `true` or `false`, or leave it out."),
+            Self::NotASize(name) => format!("Give `{name}` as a number of bytes, such as 104857600."),
+            Self::FileSizes => "Leave one of the two out, or give the larger one as `_maximumFileSize`.".to_owned(),
             Self::OutputFormat => {
                 "Supported: application/fhir+ndjson, application/ndjson, ndjson; it may be left out.".to_owned()
             }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
+mod files;
 mod filters;
 mod patients;
 mod unsupported;

@@ -50,9 +50,9 @@ pub(super) fn equal(name: &str, kind: &PgKind, values: &[&str], trim: Trim) -> C
 
 /// "The column is not NULL and none of these."
 pub(super) fn unequal(name: &str, kind: &PgKind, values: &[&str]) -> Condition {
-    let values = values.iter().map(|value| (*value).to_owned()).collect();
+    let values: Vec<String> = values.iter().map(|value| (*value).to_owned()).collect();
     let none = |expression: &str, ty: &str| {
-        Condition::sql(&format!("{expression} <> all("), Param::TextArray(values), &format!("::text[]{ty})"))
+        Condition::sql(&format!("{expression} <> all("), Param::TextArray(values.into()), &format!("::text[]{ty})"))
     };
     match kind {
         // Texts differ by their bytes, whatever the database's collation says.
