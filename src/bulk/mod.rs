@@ -1,6 +1,7 @@
 //! Words of FHIR Bulk Data: what is asked for, and what the answer lists. Data only, no I/O.
 
 pub mod accept;
+pub mod associated;
 pub mod capability;
 pub mod instant;
 pub mod kickoff;
@@ -12,6 +13,7 @@ pub mod report;
 pub mod request;
 pub mod type_filter;
 
+pub use associated::{Associated, Provenances};
 pub use capability::{Features, TypeFeatures};
 pub use kickoff::{Dialect, Intake, KickOff, Known, Refusal};
 pub use manifest::{Form, Manifest, ManifestFile};

@@ -12,6 +12,8 @@ use tokio_util::sync::CancellationToken;
 use super::ExportError;
 use super::drive::{Buffers, drive};
 use super::failures::Tally;
+use super::gather::{Gather, Notes};
+use super::keep::{Keep, Sieve};
 use super::progress::Counting;
 use super::spill::Spill;
 use crate::encode::{Encoder, Limits, Output, Search, Settled, Spill as SpillOrder};
@@ -39,6 +41,10 @@ pub(super) struct Task {
     pub(super) estimate: u64,
     /// Only resources that a search finds.
     pub(super) only: Option<Arc<Search>>,
+    /// Only what is to be added.
+    pub(super) keep: Option<Keep>,
+    /// The rows were read before, and what is wrong with them was told.
+    pub(super) again: bool,
     /// Tombstones rather than resources.
     pub(super) deletes: bool,
 }
@@ -57,6 +63,8 @@ pub(super) struct Shared<'a, S: Sink> {
     pub(super) chunk_bytes: usize,
     /// Sessions one worker may hold; lists beyond it share one through portals.
     pub(super) sessions: usize,
+    /// What is noted, where something is added.
+    pub(super) gather: Option<Gather>,
 }
 
 impl<S: Sink> Shared<'_, S> {
@@ -104,7 +112,8 @@ pub(super) fn work<S: Sink>(shared: &Shared<'_, S>) -> Result<Done<S::File>, Exp
 }
 
 async fn run<S: Sink>(shared: &Shared<'_, S>) -> Result<Done<S::File>, ExportError> {
-    let mut files = Files { shared, open: HashMap::new(), whole: Vec::new(), buffer: Vec::new() };
+    let mut files =
+        Files { shared, open: HashMap::new(), whole: Vec::new(), buffer: Vec::new(), notes: Notes::default() };
     let mut tallies: HashMap<usize, Tally> = HashMap::new();
     let mut sessions = Vec::new();
     let mut buffers = Buffers::default();
@@ -122,6 +131,11 @@ async fn run<S: Sink>(shared: &Shared<'_, S>) -> Result<Done<S::File>, ExportErr
         })
         .await?;
         tally.seconds = began.elapsed().as_secs_f64();
+        if task.again {
+            let read = std::mem::take(&mut tally.counts);
+            tally.filtered += read.rejected;
+            (tally.counts.rows_read, tally.counts.emitted) = (read.rows_read, read.rows_read);
+        }
         if task.deletes {
             let Tally { counts, .. } = tally;
             tally = Tally { deleted: Some(counts.emitted), not_deleted: counts.rejected, ..Tally::default() };
@@ -166,6 +180,7 @@ struct Files<'a, S: Sink> {
     whole: Vec<WholeFile<S::File>>,
     /// Its memory takes turns with the output's.
     buffer: Vec<u8>,
+    notes: Notes,
 }
 
 impl<S: Sink> Files<'_, S> {
@@ -190,7 +205,13 @@ impl<S: Sink> Files<'_, S> {
         }
         let mut settled = output.take_settled(std::mem::take(&mut self.buffer));
         if let Some(only) = &task.only {
-            tally.filtered += sift(only, &mut settled, begun > 0, spill)?;
+            tally.filtered += sift(&**only, &mut settled, begun > 0, spill)?;
+        }
+        if let Some(keep) = &task.keep {
+            tally.filtered += sift(keep, &mut settled, begun > 0, spill)?;
+        }
+        if let Some(gather) = self.shared.gather.as_ref().filter(|_| !task.deletes) {
+            self.notes.take(gather, kind, &settled, spill)?;
         }
         if begun > 0 && !spill.is_empty() {
             let open = self.file(kind, task.deletes)?;
@@ -250,14 +271,15 @@ impl<S: Sink> Files<'_, S> {
 
 /// Keeps the resources that are found, and counts the others. The first may have its beginning in the spill, which is
 /// emptied when that one is left out.
-fn sift(only: &Search, settled: &mut Settled, begun: bool, spill: &mut Spill) -> Result<u64, ExportError> {
+fn sift(only: &impl Sieve, settled: &mut Settled, begun: bool, spill: &mut Spill) -> Result<u64, ExportError> {
     let (mut kept, mut at, mut left_out) = (0, 0, 0);
     let bytes = &mut settled.bytes;
     while let Some(length) = bytes.get(at..).and_then(|rest| rest.iter().position(|byte| *byte == b'\n')) {
         let end = at + length + 1;
         let line = bytes.get(at..end).unwrap_or_default();
-        let first_part = begun && at == 0;
-        let found = if first_part { only.wants(spill.reader()?.chain(line)) } else { only.wants(line) };
+        // What an earlier sieve left out has left nothing in the spill.
+        let first_part = begun && at == 0 && !spill.is_empty();
+        let found = if first_part { only.wants(spill.reader()?.chain(line))? } else { only.wants(line)? };
         if found {
             bytes.copy_within(at..end, kept);
             kept += end - at;

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
+mod associated;
 mod filters;
 mod patients;
 mod unsupported;
@@ -18,6 +19,7 @@ const MAPPED: &[&str] = &[
     "Organization",
     "Patient",
     "Practitioner",
+    "Provenance",
 ];
 
 const BASE: &str = "https://bulk.example.org/r4";
