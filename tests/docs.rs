@@ -374,7 +374,14 @@ fn every_key_of_the_output_is_described() {
     let report = Report {
         format: 1,
         versions: Versions { smelt: text(), fhir: text(), postgresql: text(), pack: text(), pack_digest: text() },
-        request: Request { types: Vec::new(), since: None, until: None, patient_count: None, workers: 1 },
+        request: Request {
+            types: Vec::new(),
+            since: None,
+            until: None,
+            patient_count: None,
+            associated: Vec::new(),
+            workers: 1,
+        },
         watermark: Watermark { transaction_time: text(), quality: text() },
         timings: Timings { plan_seconds: 0.0, export_seconds: 0.0 },
         mappings: vec![MappingReport::default()],

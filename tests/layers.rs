@@ -24,6 +24,7 @@ const PURE: &[&str] = &[
     "bytes",
     "itoa",
     "jiff",
+    "memchr",
     "rustc_hash",
     "ryu",
     "serde",

@@ -4,6 +4,7 @@
 
 use serde_json::{Value, json};
 
+use super::associated::supported;
 use super::cohort::PROFILE;
 use super::kickoff::Dialect;
 use crate::fhir::search::search_param;
@@ -231,7 +232,7 @@ pub fn operation_definition(name: &str, features: &Features) -> Option<Value> {
         "system": scope == Scope::System,
         "type": scope == Scope::Patient,
         "instance": scope == Scope::Group,
-        "parameter": parameters(scope, dialect),
+        "parameter": parameters(scope, dialect, features),
     });
     match scope {
         Scope::System => {}
@@ -241,7 +242,7 @@ pub fn operation_definition(name: &str, features: &Features) -> Option<Value> {
     Some(definition)
 }
 
-fn parameters(scope: Scope, dialect: Dialect) -> Vec<Value> {
+fn parameters(scope: Scope, dialect: Dialect, features: &Features) -> Vec<Value> {
     let lists = if dialect == Dialect::V4 { "Repeated for every value." } else { "Repeated, or a comma list." };
     let one = |name: &str, max: &str, kind: &str, documentation: String| json!({"name": name, "use": "in", "min": 0, "max": max, "documentation": documentation, "type": kind});
     let mut all = vec![
@@ -270,6 +271,13 @@ fn parameters(scope: Scope, dialect: Dialect) -> Vec<Value> {
                 .to_owned(),
         ),
     ];
+    let associated = supported(features.types.iter().map(|one| one.name.as_str())).join("`, `");
+    all.push(one(
+        "includeAssociatedData",
+        "*",
+        if dialect == Dialect::V4 { "Coding" } else { "code" },
+        format!("What comes along: `{associated}`. {lists}"),
+    ));
     if scope != Scope::System {
         let text = format!("Only the compartments of these patients; by POST. {lists}");
         all.push(one("patient", "*", "Reference", text));

@@ -4,6 +4,7 @@
 //! be honoured is refused, or, where the client is lenient, left out and told; nothing is read and forgotten. No value
 //! of a `patient` is repeated in an answer.
 
+mod associated;
 mod files;
 mod filter;
 mod mistake;
@@ -199,6 +200,13 @@ impl Asked {
                     match value {
                         Given::Text(text) => asked.filters.push(text),
                         _ => add(mistakes, Mistake::NoValue("_typeFilter")),
+                    }
+                    continue;
+                }
+                "includeAssociatedData" => {
+                    match associated::value(value, intake.dialect) {
+                        Ok(text) => asked.parameters.associated.push(text),
+                        Err(mistake) => add(mistakes, mistake),
                     }
                     continue;
                 }

@@ -1,6 +1,7 @@
 //! Words of FHIR Bulk Data: what is asked for, and what the answer lists. Data only, no I/O.
 
 pub mod accept;
+pub mod associated;
 pub mod capability;
 pub mod cohort;
 pub mod files;
@@ -15,6 +16,7 @@ pub mod request;
 pub mod roster;
 pub mod type_filter;
 
+pub use associated::{Associated, Provenances};
 pub use capability::{Features, TypeFeatures};
 pub use cohort::Cohort;
 pub use files::Files;

@@ -59,6 +59,9 @@ pub struct Request {
     pub until: Option<String>,
     /// How many patients it was restricted to; none when it was not. Who they were is not recorded.
     pub patient_count: Option<u64>,
+    /// Values of `includeAssociatedData`.
+    #[serde(default)]
+    pub associated: Vec<String>,
     /// Parallel sessions.
     pub workers: u32,
 }
@@ -244,7 +247,14 @@ mod tests {
                 pack: "synthea".to_owned(),
                 pack_digest: "ab".to_owned(),
             },
-            request: Request { types: Vec::new(), since: None, until: None, patient_count: None, workers: 2 },
+            request: Request {
+                types: Vec::new(),
+                since: None,
+                until: None,
+                patient_count: None,
+                associated: Vec::new(),
+                workers: 2,
+            },
             watermark: Watermark { transaction_time: "2026-01-01T00:00:00Z".to_owned(), quality: "exact".to_owned() },
             timings: Timings { plan_seconds: 0.1, export_seconds: 1.0 },
             mappings: vec![

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
+use super::associated::Associated;
 use super::cohort::Cohort;
 use super::files::Files;
 use super::instant;
@@ -36,6 +37,8 @@ pub struct Parameters {
     pub until: Option<String>,
     /// `patient`: every occurrence, `Patient/ID` or `ID`; each may be a comma list.
     pub patients: Vec<String>,
+    /// `includeAssociatedData`: every occurrence; each may be a comma list.
+    pub associated: Vec<String>,
 }
 
 /// A request that has been checked.
@@ -65,6 +68,9 @@ pub struct ExportRequest {
     /// Sizes of files.
     #[serde(default)]
     pub files: Files,
+    /// What comes beside it (K-52).
+    #[serde(default)]
+    pub associated: Associated,
 }
 
 /// Why a request is refused.
@@ -97,6 +103,14 @@ pub enum ParameterError {
     /// No instant lies between the two.
     #[error("`_until` is not after `_since`")]
     UntilNotAfterSince,
+    /// Nothing that can come along (K-53).
+    #[error("`includeAssociatedData` names {}, which is not supported", quoted(names))]
+    UnknownAssociated {
+        /// As given, cut where they are long; never empty.
+        names: Vec<String>,
+        /// What would be possible.
+        supported: Vec<&'static str>,
+    },
     /// Not the form of a patient reference. The text is not repeated: it may identify a person (K-51).
     #[error("`patient` number {number} is not a reference to a Patient{}", others(*more))]
     NotAPatient {
@@ -137,6 +151,7 @@ impl ParameterError {
             Self::Empty { parameter } | Self::NotAnInstant { parameter } => parameter,
             Self::UntilNotAfterSince => "_until",
             Self::NotAPatient { .. } => "patient",
+            Self::UnknownAssociated { .. } => "includeAssociatedData",
         }
     }
 
@@ -145,6 +160,10 @@ impl ParameterError {
         match self {
             Self::UnknownTypes { mapped, .. } => format!("Mapped types: {}.", mapped.join(", ")),
             Self::NothingMapped => "Add a mapping, or name another pack.".to_owned(),
+            Self::UnknownAssociated { supported, .. } => format!("Supported: {}.", supported.join(", ")),
+            Self::Empty { parameter: "includeAssociatedData" } => {
+                "Name what is to come along, or leave it out.".to_owned()
+            }
             Self::Empty { parameter } => format!("Name at least one, or leave `{parameter}` out to export everything."),
             Self::NotAnInstant { .. } => {
                 "Write it with seconds and a zone, as in 2025-03-01T00:00:00Z, or as a date (UTC).".to_owned()
@@ -173,6 +192,7 @@ impl ExportRequest {
         let mapped: BTreeSet<&str> = mapped.iter().copied().collect();
         let types = types(&given.types, &mapped, forgive)?;
         let types_given = !types.is_empty();
+        let associated = Associated::read(&given.associated, &mapped, forgive)?;
         let types = if types_given { types } else { mapped };
         if types.is_empty() {
             return Err(ParameterError::NothingMapped);
@@ -190,6 +210,7 @@ impl ExportRequest {
             withheld: Vec::new(),
             cohort: None,
             files: Files::default(),
+            associated,
         })
     }
 
@@ -203,7 +224,13 @@ impl ExportRequest {
         };
         let instant = |value: Option<i64>| value.and_then(instant::write).map(|text| text.replace(':', "%3A"));
         let types = self.types_given.then(|| self.types.join(","));
-        let pairs = [("_type", types), ("_since", instant(self.since)), ("_until", instant(self.until))];
+        let associated = Some(self.associated.values().join(",")).filter(|values| !values.is_empty());
+        let pairs = [
+            ("_type", types),
+            ("_since", instant(self.since)),
+            ("_until", instant(self.until)),
+            ("includeAssociatedData", associated),
+        ];
         let pairs = pairs.into_iter().chain(self.files.pairs());
         for (mark, (name, value)) in std::iter::once('?')
             .chain(std::iter::repeat('&'))
@@ -217,14 +244,14 @@ impl ExportRequest {
 }
 
 /// The items of comma lists, blanks trimmed, empty ones dropped.
-fn items<'a>(parameter: &'static str, given: &'a [String]) -> Result<Vec<&'a str>, ParameterError> {
+pub(super) fn items<'a>(parameter: &'static str, given: &'a [String]) -> Result<Vec<&'a str>, ParameterError> {
     let items: Vec<&str> =
         given.iter().flat_map(|list| list.split(',')).map(str::trim).filter(|item| !item.is_empty()).collect();
     if items.is_empty() && !given.is_empty() { Err(ParameterError::Empty { parameter }) } else { Ok(items) }
 }
 
 /// Asked whether the export goes on without what is wrong.
-type Forgive<'a> = dyn FnMut(ParameterError) -> Result<(), ParameterError> + 'a;
+pub(super) type Forgive<'a> = dyn FnMut(ParameterError) -> Result<(), ParameterError> + 'a;
 
 /// The types of `_type` that are mapped.
 fn types<'a>(

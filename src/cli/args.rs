@@ -137,6 +137,10 @@ pub struct ExportArgs {
     /// searches of a type are alternatives
     #[arg(long = "type-filter", value_name = "SEARCH")]
     pub type_filters: Vec<String>,
+    /// Export also what belongs to exported resources: LatestProvenanceResources, RelevantProvenanceResources, or
+    /// _reference-closure for what they point to outside of patients' records; may be repeated, or be a comma list
+    #[arg(long = "include-associated-data", value_name = "WHAT")]
+    pub associated: Vec<String>,
     /// How it runs.
     #[command(flatten)]
     pub run: RunArgs,
@@ -355,6 +359,7 @@ impl ExportArgs {
             since: self.since.clone(),
             until: self.until.clone(),
             patients: self.patients.clone(),
+            associated: self.associated.clone(),
         }
     }
 }

@@ -21,8 +21,8 @@ pub enum ExportError {
     /// A program that cannot run.
     #[error(transparent)]
     Encode(#[from] EncodeError),
-    /// The temporary file of an oversized resource.
-    #[error("failed to keep a large resource in a temporary file")]
+    /// A temporary file: of an oversized resource, or of what is to be added.
+    #[error("failed to keep what does not fit into memory in a temporary file")]
     Spill(#[from] io::Error),
     /// A thread's runtime.
     #[error("failed to start a worker")]

@@ -9,7 +9,7 @@ use super::cohort::askable;
 use super::drive::{Buffers, drive};
 use super::failures::Tally;
 use super::ids;
-use super::plan::{plan, restrict};
+use super::plan::{is_added_provenance, plan, restrict};
 use super::prepare::Prepared;
 use super::who::{Known, Narrowed, no_patient, who};
 use super::{ExportError, ExportOptions};
@@ -198,9 +198,12 @@ pub async fn check(
     }
     let who = who(&session, prepared, request, Known::Before { roster }).await?;
     let (mut narrowed, mut unknown) = (false, None);
-    for mapping in prepared.pack.mappings.iter().filter(|mapping| request.types.contains(&mapping.resource_type)) {
+    let asked =
+        |mapping: &&Mapping| request.types.contains(&mapping.resource_type) || is_added_provenance(mapping, request);
+    for mapping in prepared.pack.mappings.iter().filter(asked) {
         match who.narrow(mapping, &mut Filter::default())? {
             Narrowed::Yes => narrowed = true,
+            Narrowed::Unknown if is_added_provenance(mapping, request) => return Err(no_patient(mapping)),
             Narrowed::Unknown => unknown = unknown.or(Some(mapping)),
             Narrowed::Outside => {}
         }
@@ -224,7 +227,7 @@ pub async fn dry_run(
     let mut text = String::new();
     // Writing to a String cannot fail.
     let _ = writeln!(text, "-- {} workers, transactionTime is at most {}", options.workers, planned.transaction_time());
-    for part in &planned.parts {
+    for (at, part) in planned.parts.iter().enumerate() {
         let program = &part.compiled.program;
         let _ = writeln!(
             text,
@@ -232,9 +235,15 @@ pub async fn dry_run(
             part.compiled.mapping,
             program.resource_type,
             part.estimate,
-            part.ranges.len(),
-            if part.ranges.len() == 1 { "" } else { "s" }
+            part.ranges.len().max(1),
+            if part.ranges.len() <= 1 { "" } else { "s" }
         );
+        if planned.added.all().any(|addition| addition.part == at) {
+            let _ = writeln!(
+                text,
+                "-- read at the end: what is written is what belongs to the others, or what they point to"
+            );
+        }
         if part.only.is_some() {
             let sql = if part.pushed { "and narrows the rows that are read" } else { "every row is read" };
             let _ = writeln!(text, "-- _typeFilter is asked of every resource made, {sql}");

@@ -2,17 +2,22 @@
 //!
 //! It knows no HTTP and no command line; progress is read by whoever shows it, and a token stops it.
 
+mod added;
 mod cohort;
 mod drive;
 mod error;
 mod failures;
+mod gather;
 mod grants;
 mod ids;
+mod keep;
 mod keys;
+mod keyset;
 mod ledger;
 mod listing;
 mod look;
 mod options;
+mod phase;
 mod plan;
 mod preflight;
 mod prepare;

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::added::{Added, Addition};
 use super::ledger::Ledgers;
 use super::prepare::Prepared;
 use super::proofs::{self, Proofs};
 use super::run::instant;
-use super::who::{Known, Narrowed, no_patient, who};
+use super::who::{Known, Narrowed, Who, no_patient, who};
 use super::worker::Task;
 use super::{ExportError, ExportOptions};
 use crate::bulk::request::ExportRequest;
@@ -16,7 +17,9 @@ use crate::fhir::instant::Instant as FhirInstant;
 use crate::fhir::outcome::{Issue, IssueType, OperationOutcome, Severity};
 use crate::mapping::tree::Mapping;
 use crate::plan::compile::tombstones;
+use crate::plan::context::is_context;
 use crate::plan::filter::{self, Changed};
+use crate::plan::patients::PlainId;
 use crate::plan::program::Compiled;
 use crate::plan::push::push;
 use crate::plan::search::{self};
@@ -32,7 +35,7 @@ pub(super) fn text_of(micros: i64) -> String {
     FhirInstant::from_unix_micros(micros).map(FhirInstant::to_micros).unwrap_or_default()
 }
 
-/// One mapping's part in the run.
+/// One mapping's part in the run. Without ranges its resources are only added.
 pub(super) struct Part<'a> {
     pub(super) mapping: &'a Mapping,
     pub(super) compiled: Arc<Compiled>,
@@ -48,6 +51,7 @@ pub(super) struct Part<'a> {
 pub(super) struct Planned<'a> {
     pub(super) snapshot: Snapshot,
     pub(super) parts: Vec<Part<'a>>,
+    pub(super) added: Added,
     pub(super) deletes: Vec<Task>,
     /// Whose deletions nobody knows.
     pub(super) undeclared: Vec<&'a Mapping>,
@@ -111,7 +115,7 @@ pub(super) async fn plan<'a>(
         .compiled
         .iter()
         .filter_map(|compiled| Some((pack.mappings.iter().find(|m| m.name == compiled.mapping)?, compiled)))
-        .filter(|(mapping, _)| request.types.contains(&mapping.resource_type))
+        .filter(|(mapping, _)| request.types.contains(&mapping.resource_type) || is_added_provenance(mapping, request))
         .collect();
     let (roster, newcomers) = (options.roster.as_deref(), options.since_new_members);
     let known = Known::Now { roster, at: snapshot.transaction_time(), newcomers };
@@ -124,6 +128,7 @@ pub(super) async fn plan<'a>(
     let mut parts: Vec<Part<'a>> = Vec::new();
     let (mut deletes, mut undeclared) = (Vec::new(), Vec::new());
     let mut unknown = None;
+    let mut added = Added { provenance: request.associated.provenance, ..Added::default() };
     // Keys do not say whose they were.
     let mut ledgers = match &options.ledger {
         Some(directory) if !who.is_restricted() => Some(Ledgers::open(directory, &session).await?),
@@ -137,11 +142,17 @@ pub(super) async fn plan<'a>(
             until: request.until.map(text_of),
             undated_commits,
         };
-        let mut filter = filter::wanted_or(mapping, rows, &changed, zone, |filter| who.joined_since(mapping, filter));
+        // Provenance that is asked for comes after the bounds (K-55).
+        let add = is_added_provenance(mapping, request);
+        let within = if add { &Changed::default() } else { &changed };
+        let mut filter = filter::wanted_or(mapping, rows, within, zone, |filter| who.joined_since(mapping, filter));
         // A guess need not know every one of a million keys.
         let guess = who.is_large().then(|| filter.clone());
         match who.narrow(mapping, &mut filter)? {
             Narrowed::Yes => {}
+            // It may come along.
+            Narrowed::Outside if is_context(pack, mapping, catalog) => continue,
+            Narrowed::Unknown if add => return Err(no_patient(mapping)),
             Narrowed::Outside => {
                 notices.push(notice(
                     IssueType::Informational,
@@ -166,7 +177,7 @@ pub(super) async fn plan<'a>(
         let wanted = search::wanted(pack, request, &mapping.resource_type)?;
         let pushed = wanted.as_ref().is_some_and(|wanted| push(pack, catalog, mapping, wanted, zone, &mut filter));
         let only = wanted.map(|wanted| Search::new(&wanted, zone)).transpose()?.map(Arc::new);
-        if !changed.is_empty() && mapping.header.updated.is_empty() {
+        if !within.is_empty() && mapping.header.updated.is_empty() {
             notices.push(notice(
                 IssueType::Informational,
                 &format!(
@@ -175,7 +186,9 @@ pub(super) async fn plan<'a>(
                 ),
             ));
         }
-        if request.since.is_some()
+        if !request.types.contains(&mapping.resource_type) {
+            // Nobody asked what is gone of it.
+        } else if request.since.is_some()
             && mapping.header.deleted.is_some()
             && let Some(found) = tombstones(pack, mapping, &prepared.sources, catalog, &changed)
         {
@@ -193,6 +206,8 @@ pub(super) async fn plan<'a>(
                     range: Range::default(),
                     estimate: 0,
                     only: None,
+                    keep: None,
+                    again: false,
                     deletes: true,
                 });
             } else {
@@ -207,29 +222,94 @@ pub(super) async fn plan<'a>(
         }
         let guess = guess.as_ref().unwrap_or(&filter);
         let (estimate, ranges) = splits(&session, compiled, guess, options.workers).await?;
-        parts.push(Part {
-            mapping,
-            compiled: Arc::clone(compiled),
-            filter: Arc::new(filter),
-            only,
-            pushed,
-            estimate,
-            ranges,
-        });
+        let mut part =
+            Part { mapping, compiled: Arc::clone(compiled), filter: Arc::new(filter), only, pushed, estimate, ranges };
+        if add {
+            added.about.push(part.add(parts.len(), prepared));
+        }
+        parts.push(part);
     }
     if let Some(mapping) = unknown.filter(|_| parts.is_empty()) {
         return Err(no_patient(mapping));
     }
+    let written = parts.len();
+    context(&session, prepared, request, &who, options.workers, &mut parts, &mut added).await?;
     let exported: BTreeSet<&str> = parts.iter().map(|part| part.mapping.name.as_str()).collect();
     let proofs = proofs::plan(
         &session,
         prepared,
-        &parts.iter().map(|part| (part.mapping, Arc::clone(&part.filter))).collect::<Vec<_>>(),
+        &parts
+            .iter()
+            .enumerate()
+            .map(|(at, part)| (part.mapping, (at < written).then(|| Arc::clone(&part.filter))))
+            .collect::<Vec<_>>(),
         &exported,
         options.check_references,
     )
     .await?;
-    Ok(Planned { snapshot, parts, deletes, undeclared, ledgers, notices, proofs })
+    Ok(Planned { snapshot, parts, added, deletes, undeclared, ledgers, notices, proofs })
+}
+
+impl Part<'_> {
+    /// Leaves its rows to what is added; `at` is its position.
+    fn add(&mut self, at: usize, prepared: &Prepared) -> Addition {
+        let plain = match self.mapping.header.key.as_slice() {
+            [key] => prepared.catalog.rows.get(&self.mapping.name).and_then(|rows| {
+                let (_, column) = rows.column(&key.text)?;
+                Some((PlainId::of(self.mapping, &column.kind)?, key.text.clone(), column.kind.clone()))
+            }),
+            _ => None,
+        };
+        let (filter, only) = (Arc::clone(&self.filter), self.only.clone());
+        Addition { part: at, filter, only, ranges: std::mem::take(&mut self.ranges), plain }
+    }
+}
+
+/// Whether a mapping's resources come with those that they are about (K-52).
+pub(super) fn is_added_provenance(mapping: &Mapping, request: &ExportRequest) -> bool {
+    mapping.resource_type == "Provenance" && request.associated.provenance.is_some()
+}
+
+/// Plans what may be pointed to (K-44): what is asked for by `_reference-closure`, and in exports of patients the types
+/// that are named, or all. The latter obey filters of their type, as a type that is asked for does; none obeys bounds on
+/// time (K-36, K-69).
+async fn context<'a>(
+    session: &Session,
+    prepared: &'a Prepared,
+    request: &ExportRequest,
+    who: &Who<'_>,
+    workers: usize,
+    parts: &mut Vec<Part<'a>>,
+    added: &mut Added,
+) -> Result<(), ExportError> {
+    let (pack, catalog, zone) = (&prepared.pack, &prepared.catalog, prepared.pack.project.zone());
+    let closure = request.associated.closure.as_deref().unwrap_or_default();
+    let unfiltered = ExportRequest { filters: Vec::new(), ..request.clone() };
+    for compiled in &prepared.compiled {
+        let Some(mapping) = pack.mappings.iter().find(|mapping| mapping.name == compiled.mapping) else { continue };
+        let Some(rows) = catalog.rows.get(&mapping.name) else { continue };
+        let name = &mapping.resource_type;
+        let asked = closure.contains(name);
+        let here = parts.iter().position(|part| part.mapping.name == mapping.name);
+        let bounded = (request.since.is_some() || request.until.is_some()) && !mapping.header.updated.is_empty();
+        let whole = here.is_some() && !bounded && request.filters.iter().all(|filter| filter.resource_type != *name);
+        let follows = asked || (who.is_of_patients() && request.types.contains(name));
+        if whole || !follows || !is_context(pack, mapping, catalog) {
+            continue;
+        }
+        let mut filter = filter::wanted(mapping, rows, &Changed::default(), zone);
+        let wanted = search::wanted(pack, if asked { &unfiltered } else { request }, name)?;
+        let pushed = wanted.as_ref().is_some_and(|wanted| push(pack, catalog, mapping, wanted, zone, &mut filter));
+        let only = wanted.map(|wanted| Search::new(&wanted, zone)).transpose()?.map(Arc::new);
+        let (estimate, ranges) = splits(session, compiled, &filter, workers).await?;
+        let filter = Arc::new(filter);
+        let mut part = Part { mapping, compiled: Arc::clone(compiled), filter, only, pushed, estimate, ranges };
+        added.context.push(part.add(here.unwrap_or(parts.len()), prepared));
+        if here.is_none() {
+            parts.push(part);
+        }
+    }
+    Ok(())
 }
 
 /// Says that a mapping's deletions are not in `deleted`, or not those before a time.

@@ -27,11 +27,11 @@ enum Question {
     Reference { mapping: String, path: String, statement: Statement },
 }
 
-/// Decides what has to be asked. A key that a unique constraint covers is proven already.
+/// Decides what has to be asked, references only of parts with a filter. A key that a unique constraint covers is proven already.
 pub(super) async fn plan(
     session: &Session,
     prepared: &Prepared,
-    parts: &[(&Mapping, Arc<Filter>)],
+    parts: &[(&Mapping, Option<Arc<Filter>>)],
     exported: &BTreeSet<&str>,
     check_references: bool,
 ) -> Result<Proofs, ExportError> {
@@ -64,7 +64,7 @@ pub(super) async fn plan(
                 }
             }
         }
-        if check_references {
+        if let Some(filter) = filter.as_ref().filter(|_| check_references) {
             proofs.dangling.insert(mapping.name.clone(), Counts::new());
             for check in reference_checks(&prepared.pack, mapping, &exported, filter) {
                 proofs.questions.push(Question::Reference {

@@ -1,6 +1,5 @@
 //! Snapshot → patients → proofs → splits → workers → files → manifest.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -10,11 +9,12 @@ use tokio_util::sync::CancellationToken;
 use super::failures::Tally;
 use super::ledger::Deletions;
 use super::listing::{Listed, Listing, OUTCOMES};
+use super::phase::phase;
 use super::plan::{Part, Planned, deletions_unknown, notice, plan, text_of};
 use super::prepare::Prepared;
 use super::progress::Counting;
-use super::shelf::{Filled, Shelf, Store, lock};
-use super::worker::{Done, Shared, Task, work};
+use super::shelf::{Filled, Shelf, Store};
+use super::worker::{Pages, Shared, Task};
 use super::{ExportError, ExportOptions, Exported};
 use crate::bulk::manifest::{Manifest, ManifestExtension};
 use crate::bulk::report::{Report, Request, Timings, Versions, Watermark};
@@ -56,35 +56,42 @@ pub fn export<S: Sink>(
         }
     })?;
     let plan_seconds = began.elapsed().as_secs_f64();
-    let Planned { snapshot, parts, deletes, undeclared, mut notices, mut proofs, mut ledgers } = planned;
+    let Planned { snapshot, parts, added, deletes, undeclared, mut notices, mut proofs, mut ledgers } = planned;
 
     let mut estimates: Vec<(String, u64)> = Vec::new();
-    for part in &parts {
+    for (at, part) in parts.iter().enumerate() {
         let name = &part.compiled.program.resource_type;
+        // How many rows of what is pointed to are read, nobody knows.
+        let unknown = part.ranges.is_empty() && added.context.iter().any(|addition| addition.part == at);
+        let rows = if unknown { 0 } else { part.estimate };
         match estimates.iter_mut().find(|(known, _)| known == name) {
-            Some((_, estimate)) => *estimate += part.estimate,
-            None => estimates.push((name.clone(), part.estimate)),
+            Some((_, estimate)) => *estimate += rows,
+            None => estimates.push((name.clone(), rows)),
         }
     }
     progress.begin(estimates);
 
-    let mut queue: Vec<Task> = Vec::new();
+    let mut tasks: Vec<Task> = Vec::new();
     for (tally, part) in parts.iter().enumerate() {
         progress.expect(&part.compiled.program.resource_type, part.ranges.len() as u64);
-        queue.extend(part.ranges.iter().map(|range| Task {
+        tasks.extend(part.ranges.iter().map(|range| Task {
             compiled: Arc::clone(&part.compiled),
             tally,
             filter: Arc::clone(&part.filter),
             range: range.clone(),
             estimate: part.estimate / part.ranges.len() as u64,
             only: part.only.clone(),
+            keep: None,
+            again: false,
             deletes: false,
         }));
     }
     let declared = !deletes.is_empty();
-    queue.extend(deletes);
-    // Largest first, so that no worker is left with a long split at the end.
-    queue.sort_by_key(|task| std::cmp::Reverse(task.estimate));
+    tasks.extend(deletes);
+    for addition in added.all() {
+        // Its type is not done before everything is.
+        progress.expect(&parts[addition.part].compiled.program.resource_type, 1);
+    }
 
     let files = request.files;
     let largest = options.file_bytes.min(files.maximum.unwrap_or(u64::MAX));
@@ -121,78 +128,30 @@ pub fn export<S: Sink>(
         store: &store,
         shelf: files.minimum.map(|_| &shelf),
         snapshot: snapshot.clone(),
-        queue: Mutex::new(VecDeque::from(queue)),
+        queue: Mutex::default(),
         progress,
+        pages: options.early.is_some().then_some(Pages { listing: &listing, every: options.page_interval }),
         cancel: stop.clone(),
         chunk_bytes: options.chunk_bytes,
         sessions: options.sessions_per_worker.max(1),
+        gather: added.gather(&parts, prepared.pack.mappings.iter().map(|mapping| mapping.resource_type.as_str())),
     };
-    let (done, checked) = std::thread::scope(|scope| {
-        let (ended, mut results) = tokio::sync::mpsc::unbounded_channel();
-        for number in 0..options.workers.max(1) {
-            let (ended, shared) = (ended.clone(), &shared);
-            let spawned =
-                std::thread::Builder::new().name(format!("smelt-worker-{number}")).spawn_scoped(scope, move || {
-                    let _ = ended.send(work(shared));
-                });
-            if let Err(error) = spawned {
-                stop.cancel();
-                return Err(ExportError::Runtime(error));
-            }
+    let workers = options.workers.max(1);
+    let checks = async {
+        proofs.run(&snapshot).await?;
+        match &mut ledgers {
+            Some(ledgers) => ledgers.read(&snapshot, options.chunk_bytes).await,
+            None => Ok(()),
         }
-        drop(ended);
-        runtime.block_on(async {
-            let workers = async {
-                let mut done: Vec<Done<S::File>> = Vec::new();
-                let mut failure: Option<ExportError> = None;
-                for _ in 0..options.workers.max(1) {
-                    match next(&mut results, &listing, options).await {
-                        Some(Ok(part)) => done.push(part),
-                        // What cancelled the others says more than that they were cancelled.
-                        Some(Err(ExportError::Cancelled)) => {
-                            failure.get_or_insert(ExportError::Cancelled);
-                        }
-                        Some(Err(error)) => {
-                            if failure.as_ref().is_none_or(|known| matches!(known, ExportError::Cancelled)) {
-                                failure = Some(error);
-                            }
-                        }
-                        None => {
-                            stop.cancel();
-                            failure.get_or_insert(ExportError::WorkerDied);
-                        }
-                    }
-                }
-                failure.map_or(Ok(done), Err)
-            };
-            let checks = async {
-                let checked = async {
-                    proofs.run(&snapshot).await?;
-                    match &mut ledgers {
-                        Some(ledgers) => ledgers.read(&snapshot, options.chunk_bytes).await,
-                        None => Ok(()),
-                    }
-                };
-                let checked = checked.await;
-                if checked.is_err() {
-                    stop.cancel();
-                }
-                checked
-            };
-            let (done, checked) = tokio::join!(workers, async {
-                tokio::select! {
-                    biased;
-                    () = stop.cancelled() => Err(ExportError::Cancelled),
-                    checked = checks => checked,
-                }
-            });
-            match (done, checked) {
-                (Ok(done), Ok(())) => Ok((done, ())),
-                (Err(ExportError::Cancelled) | Ok(_), Err(error)) | (Err(error), _) => Err(error),
-            }
-        })
-    })?;
-    let () = checked;
+    };
+    let mut done = phase(runtime, &shared, workers, tasks, checks)?;
+    done.extend(added.run(&parts, &shared, |tasks| {
+        let workers = workers.min(tasks.len());
+        phase(runtime, &shared, workers, tasks, std::future::ready(Ok(())))
+    })?);
+    for addition in added.all() {
+        progress.finish(&parts[addition.part].compiled.program.resource_type);
+    }
 
     let mut tallies: Vec<Tally> = parts.iter().map(|_| Tally::default()).collect();
     let mut whole: Vec<Filled<S::File>> = Vec::new();
@@ -247,6 +206,7 @@ pub fn export<S: Sink>(
             since: request.since.map(text_of),
             until: request.until.map(text_of),
             patient_count: (!request.patients.is_empty()).then_some(request.patients.len() as u64),
+            associated: request.associated.values().into_iter().map(str::to_owned).collect(),
             workers: options.workers as u32,
         },
         watermark: Watermark { transaction_time, quality: snapshot.watermark().to_string() },
@@ -279,22 +239,6 @@ pub fn export<S: Sink>(
     write("manifest.json", whole.to_file_json().map_err(ExportError::Manifest)?)?;
     sink.finish()?;
     Ok(Exported { manifest, report })
-}
-
-/// What the next worker that ends has done. Meanwhile pages are published when it is time.
-async fn next<T>(
-    results: &mut tokio::sync::mpsc::UnboundedReceiver<T>,
-    listing: &Mutex<Listing>,
-    options: &ExportOptions,
-) -> Option<T> {
-    let waits = options.early.is_some() && !options.page_interval.is_zero();
-    loop {
-        tokio::select! {
-            biased;
-            result = results.recv() => return result,
-            () = tokio::time::sleep(options.page_interval), if waits => lock(listing).publish(),
-        }
-    }
 }
 
 fn version_text(number: u32) -> String {

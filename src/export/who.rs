@@ -291,6 +291,11 @@ impl Who<'_> {
         self.patients.as_ref().is_some_and(|patients| patients.len() > MANY)
     }
 
+    /// True when only what belongs to patients is wanted.
+    pub(super) fn is_of_patients(&self) -> bool {
+        self.compartments
+    }
+
     /// True when a tombstone's owner matters, because only some people are wanted: a tombstone of its own does not say
     /// whose it was.
     pub(super) fn is_restricted(&self) -> bool {

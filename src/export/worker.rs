@@ -4,13 +4,16 @@ use std::collections::{HashMap, VecDeque};
 use std::io::Read as _;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
 use super::ExportError;
 use super::drive::{Buffers, drive};
 use super::failures::Tally;
+use super::gather::{Gather, Notes};
+use super::keep::{Keep, Sieve};
+use super::listing::Listing;
 use super::progress::Counting;
 use super::shelf::{DELETED, Filled, Shelf, Store, lock};
 use super::spill::Spill;
@@ -36,6 +39,10 @@ pub(super) struct Task {
     pub(super) estimate: u64,
     /// Only resources that a search finds.
     pub(super) only: Option<Arc<Search>>,
+    /// Only what is to be added.
+    pub(super) keep: Option<Keep>,
+    /// The rows were read before, and what is wrong with them was told.
+    pub(super) again: bool,
     /// Tombstones rather than resources.
     pub(super) deletes: bool,
 }
@@ -59,6 +66,10 @@ pub(super) struct Shared<'a, S: Sink> {
     pub(super) chunk_bytes: usize,
     /// Sessions one worker may hold; lists beyond it share one through portals.
     pub(super) sessions: usize,
+    /// Where finished files are told while the export runs.
+    pub(super) pages: Option<Pages<'a>>,
+    /// What is noted, where something is added.
+    pub(super) gather: Option<Gather>,
 }
 
 impl<S: Sink> Shared<'_, S> {
@@ -66,6 +77,12 @@ impl<S: Sink> Shared<'_, S> {
     fn awaits(&self, base: &str) -> bool {
         lock(&self.queue).iter().any(|task| task.base() == base)
     }
+}
+
+/// Where finished files are told while the export goes on, and the least time between two pages.
+pub(super) struct Pages<'a> {
+    pub(super) listing: &'a Mutex<Listing>,
+    pub(super) every: Duration,
 }
 
 /// What a worker leaves.
@@ -93,7 +110,7 @@ pub(super) fn work<S: Sink>(shared: &Shared<'_, S>) -> Result<Done<S::File>, Exp
 
 async fn run<S: Sink>(shared: &Shared<'_, S>) -> Result<Done<S::File>, ExportError> {
     let own = Shelf::new(shared.store);
-    let mut files = Files { shared, shelf: shared.shelf.unwrap_or(&own), buffer: Vec::new() };
+    let mut files = Files { shared, shelf: shared.shelf.unwrap_or(&own), buffer: Vec::new(), notes: Notes::default() };
     let mut tallies: HashMap<usize, Tally> = HashMap::new();
     let mut sessions = Vec::new();
     let mut buffers = Buffers::default();
@@ -111,6 +128,11 @@ async fn run<S: Sink>(shared: &Shared<'_, S>) -> Result<Done<S::File>, ExportErr
         })
         .await?;
         tally.seconds = began.elapsed().as_secs_f64();
+        if task.again {
+            let read = std::mem::take(&mut tally.counts);
+            tally.filtered += read.rejected;
+            (tally.counts.rows_read, tally.counts.emitted) = (read.rows_read, read.rows_read);
+        }
         if task.deletes {
             let Tally { counts, .. } = tally;
             tally = Tally { deleted: Some(counts.emitted), not_deleted: counts.rejected, ..Tally::default() };
@@ -152,6 +174,7 @@ struct Files<'a, S: Sink> {
     shelf: &'a Shelf<'a, S>,
     /// Its memory takes turns with the output's.
     buffer: Vec<u8>,
+    notes: Notes,
 }
 
 impl<S: Sink> Files<'_, S> {
@@ -176,7 +199,13 @@ impl<S: Sink> Files<'_, S> {
         }
         let mut settled = output.take_settled(std::mem::take(&mut self.buffer));
         if let Some(only) = &task.only {
-            tally.filtered += sift(only, &mut settled, begun > 0, spill)?;
+            tally.filtered += sift(&**only, &mut settled, begun > 0, spill)?;
+        }
+        if let Some(keep) = &task.keep {
+            tally.filtered += sift(keep, &mut settled, begun > 0, spill)?;
+        }
+        if let Some(gather) = self.shared.gather.as_ref().filter(|_| !task.deletes) {
+            self.notes.take(gather, kind, &settled, spill)?;
         }
         let base = task.base();
         let mut lines = settled.bytes.as_slice();
@@ -204,14 +233,15 @@ impl<S: Sink> Files<'_, S> {
 
 /// Keeps the resources that are found, and counts the others. The first may have its beginning in the spill, which is
 /// emptied when that one is left out.
-fn sift(only: &Search, settled: &mut Settled, begun: bool, spill: &mut Spill) -> Result<u64, ExportError> {
+fn sift(only: &impl Sieve, settled: &mut Settled, begun: bool, spill: &mut Spill) -> Result<u64, ExportError> {
     let (mut kept, mut at, mut left_out) = (0, 0, 0);
     let bytes = &mut settled.bytes;
     while let Some(length) = bytes.get(at..).and_then(|rest| rest.iter().position(|byte| *byte == b'\n')) {
         let end = at + length + 1;
         let line = bytes.get(at..end).unwrap_or_default();
-        let first_part = begun && at == 0;
-        let found = if first_part { only.wants(spill.reader()?.chain(line)) } else { only.wants(line) };
+        // What an earlier sieve left out has left nothing in the spill.
+        let first_part = begun && at == 0 && !spill.is_empty();
+        let found = if first_part { only.wants(spill.reader()?.chain(line))? } else { only.wants(line)? };
         if found {
             bytes.copy_within(at..end, kept);
             kept += end - at;

@@ -141,9 +141,16 @@ fn permit(ask: &Ask<'_>, access: &Access, level: &Level) -> Result<(), Problem> 
 /// which.
 fn within_scopes(request: &mut ExportRequest, access: &Access) -> Result<Option<OperationOutcome>, Problem> {
     let reads = |name: &str| access.scopes.reads(name);
-    let forbidden: Vec<String> = request.types.iter().filter(|name| !reads(name)).cloned().collect();
+    let mut forbidden: BTreeSet<String> = request.types.iter().filter(|name| !reads(name)).cloned().collect();
     if request.types_given && !forbidden.is_empty() {
-        return Err(Problem::Scope(forbidden));
+        return Err(Problem::Scope(forbidden.into_iter().collect()));
+    }
+    if request.associated.provenance.is_some() && !reads("Provenance") {
+        return Err(Problem::Scope(vec!["Provenance".to_owned()]));
+    }
+    // What is pointed to is named by nobody.
+    if let Some(closure) = &mut request.associated.closure {
+        forbidden.extend(closure.extract_if(.., |name| !reads(name)));
     }
     request.types.retain(|name| reads(name));
     if request.types.is_empty() {
@@ -155,7 +162,8 @@ fn within_scopes(request: &mut ExportRequest, access: &Access) -> Result<Option<
         return Err(Problem::Scope(filtered.into_iter().cloned().collect()));
     }
     let told = (!forbidden.is_empty()).then(|| {
-        let text = format!("Left out, because the access token does not allow them: {}", forbidden.join(", "));
+        let text =
+            format!("Left out, because the access token does not allow them: {}", Vec::from_iter(forbidden).join(", "));
         OperationOutcome::new(Issue::new(Severity::Information, IssueType::Suppressed).details(text))
     });
     Ok(told)
@@ -232,6 +240,10 @@ fn described(request: &ExportRequest) -> Vec<(&'static str, String)> {
         if count > 0 {
             details.push((name, count.to_string()));
         }
+    }
+    let associated = request.associated.values();
+    if !associated.is_empty() {
+        details.push(("associated", associated.join(",")));
     }
     details
 }

@@ -5,6 +5,7 @@ pub mod catalog;
 mod codes;
 mod columns;
 pub mod compile;
+pub mod context;
 mod emit;
 pub mod filter;
 pub mod grants;

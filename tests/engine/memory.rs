@@ -13,8 +13,16 @@ const LISTED: &str = "table: t\nkey: id\nlists: {items: {table: items, parent: t
                       resourceType: Patient\n  id: \"p-{{id}}\"\n  contact:\n    - $each items:\n        \
                       name: {text: $v}\n";
 
+const POINTING: &str = "table: t\nkey: id\npatient: none\nresource:\n  resourceType: Basic\n  id: \"b-{{id}}\"\n  \
+                        code: {text: $v}\n  author: organization(id)\n";
+const POINTED: &str = "table: t\nkey: id\nresource:\n  resourceType: Organization\n  id: \"o-{{id}}\"\n  name: $v\n";
+
 /// Most memory held (KiB) by an export of `mapping` over what `fill` puts into the tables, and the lines it wrote.
 fn peak(mapping: &str, fill: &str) -> (u64, usize, u64) {
+    peak_of(&[("mappings/m.yaml", mapping)], &[], fill)
+}
+
+fn peak_of(files: &[(&str, &str)], args: &[&str], fill: &str) -> (u64, usize, u64) {
     let runtime = runtime();
     let database = runtime.block_on(async {
         let database = Database::with_options("").await;
@@ -24,9 +32,13 @@ fn peak(mapping: &str, fill: &str) -> (u64, usize, u64) {
         database
     });
     let home = tempfile::tempdir().expect("a directory");
-    write(home.path(), &[("mappings/m.yaml", mapping)]);
+    write(home.path(), files);
     let out = home.path().join("out");
-    let child = export_command(home.path(), database.dsn(), &out).args(["--workers", "1"]).spawn().expect("it starts");
+    let child = export_command(home.path(), database.dsn(), &out)
+        .args(["--workers", "1"])
+        .args(args)
+        .spawn()
+        .expect("it starts");
     let (code, told, peak) = watch(child);
     assert_eq!(code, Some(0), "{told}");
     let (lines, bytes) = written(&out);
@@ -72,6 +84,18 @@ fn a_flat_export_takes_no_memory_for_its_rows() {
 #[test]
 fn a_list_takes_no_memory_for_its_items() {
     let grown = grows(LISTED, &items(10_000), &items(1_000_000));
+    assert!(grown <= ALLOWED, "it grew by {grown} KiB");
+}
+
+/// What is pointed to is kept in files, as the book has it (K-44).
+#[test]
+fn what_comes_along_takes_no_memory_for_its_number() {
+    let files = [("mappings/basic.yaml", POINTING), ("mappings/organization.yaml", POINTED)];
+    let args = ["--type", "Basic", "--include-associated-data", "_reference-closure"];
+    let (before, few, _) = peak_of(&files, &args, &rows(10_000));
+    let (after, many, _) = peak_of(&files, &args, &rows(150_000));
+    assert_eq!((few, many), (20_000, 300_000), "each is pointed to");
+    let grown = after.saturating_sub(before);
     assert!(grown <= ALLOWED, "it grew by {grown} KiB");
 }
 

@@ -1,5 +1,6 @@
 //! The parts of the engine against a real PostgreSQL.
 
+mod along;
 mod connect;
 mod files;
 mod groups;

@@ -1,5 +1,6 @@
 //! The shipped pack against real data.
 
+mod along;
 mod compare;
 mod differences;
 mod engine;

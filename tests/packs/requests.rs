@@ -29,7 +29,7 @@ async fn one_worker_writes_the_same_files_again() {
     }
 }
 
-// K-49, X-07
+// K-44, K-49, X-07
 #[tokio::test]
 async fn an_export_of_a_patient_is_their_compartment() {
     let database = demo().await;
@@ -46,14 +46,22 @@ async fn an_export_of_a_patient_is_their_compartment() {
         let visit = record["target"][0]["reference"].to_string().replace("Encounter/", "");
         assert!(visits.contains(&visit), "{record}");
     }
-    for name in exported.types().iter().filter(|name| *name != "Provenance" && *name != "Patient") {
+    let outside = ["Organization", "Practitioner", "Location", "Medication"];
+    let own = |name: &&String| !["Provenance", "Patient"].contains(&name.as_str()) && !outside.contains(&name.as_str());
+    for name in exported.types().iter().filter(own) {
         for line in exported.lines(name) {
             let named: Vec<&str> = line.split("\"Patient/").skip(1).filter_map(|rest| rest.get(..36)).collect();
             assert!(!named.is_empty() && named.iter().all(|id| *id == ids[0]), "{line}");
         }
     }
-    for outside in ["Group", "Organization", "Practitioner", "Location", "Medication"] {
-        assert_eq!(exported.lines(outside), [""; 0], "{outside} is not a patient's own");
+    assert_eq!(exported.lines("Group"), [""; 0], "a Group is not a patient's own");
+    // K-44: what the patient's resources point to.
+    let all: String = exported.types().iter().flat_map(|name| exported.lines(name)).collect();
+    for name in outside {
+        for one in exported.resources(name) {
+            let reference = format!("\"reference\":\"{name}/{}\"", one["id"].as_str().expect("an id"));
+            assert!(all.contains(&reference), "{reference}");
+        }
     }
     // What belongs to the patient in a whole export is all there.
     let types = "Condition,CareTeam,Coverage,Procedure,Encounter";

@@ -1,6 +1,7 @@
 //! SMART Backend Services over HTTP: registered clients, their tokens, and what each may see.
 
 mod access;
+mod along;
 mod cohorts;
 mod external;
 mod tokens;

@@ -47,7 +47,7 @@ pub(crate) struct Known {
 }
 
 impl Known {
-    /// With further mappings, by type in lower case.
+    /// With further mappings, by type in lower case; one of a type that is there stands in for it.
     pub(crate) async fn new(more: &[(&str, &str)]) -> Self {
         let database = Database::new(SCHEMA).await;
         let home = tempfile::tempdir().expect("a directory");
@@ -99,6 +99,7 @@ impl Known {
                 ),
             ),
         ];
+        files.retain(|(path, _)| more.iter().all(|(name, _)| *path != format!("mappings/{name}.yaml")));
         files.extend(more.iter().map(|(name, text)| (format!("mappings/{name}.yaml"), (*text).to_owned())));
         let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
         write(home.path(), &files);

@@ -48,7 +48,7 @@ pub(super) enum Mistake {
 }
 
 /// Parameters of the specification that are refused, and why (K-46 to K-68).
-const UNSUPPORTED: &[&str] = &["_elements", "includeAssociatedData", "organizeOutputBy"];
+const UNSUPPORTED: &[&str] = &["_elements", "organizeOutputBy"];
 
 impl Mistake {
     /// A parameter that nobody here honours.
@@ -94,9 +94,11 @@ impl Mistake {
             Self::TooManyFilters(_) => IssueType::TooCostly,
             Self::NoValue(_) => IssueType::Required,
             Self::NotABoolean(_) | Self::NotASize(_) | Self::FileSizes => IssueType::Value,
-            Self::Parameter(ParameterError::UnknownTypes { .. } | ParameterError::NothingMapped) => {
-                IssueType::NotSupported
-            }
+            Self::Parameter(
+                ParameterError::UnknownTypes { .. }
+                | ParameterError::NothingMapped
+                | ParameterError::UnknownAssociated { .. },
+            ) => IssueType::NotSupported,
             Self::Parameter(ParameterError::Empty { .. }) => IssueType::Required,
             Self::Parameter(_) => IssueType::Value,
             Self::Filter(error) => error.code(),

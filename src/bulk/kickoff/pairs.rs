@@ -30,6 +30,8 @@ pub(super) enum Given {
     Text(String),
     /// `valueReference.reference`
     Reference(String),
+    /// `valueCoding`: system and code.
+    Coding(Option<String>, String),
     /// None, several, or one of no use.
     Nothing,
 }
@@ -140,6 +142,7 @@ impl<'de> Deserialize<'de> for Entry {
                         "name" if name.is_none() => name = Some(map.next_value()?),
                         "name" => return Err(A::Error::custom("a member is repeated")),
                         "valueReference" => values.push(map.next_value::<Reference>()?.0),
+                        "valueCoding" => values.push(map.next_value::<Coding>()?.0),
                         key if key.starts_with("value") => values.push(map.next_value::<Scalar>()?.0),
                         // What they hold would be forgotten.
                         "part" | "resource" => {
@@ -224,6 +227,24 @@ impl<'de> Deserialize<'de> for Reference {
         let object = Option::<Object>::deserialize(deserializer)?;
         Ok(Self(match object.and_then(|object| object.reference) {
             Some(Scalar(Given::Text(text))) => Given::Reference(text),
+            _ => Given::Nothing,
+        }))
+    }
+}
+
+/// `{"system": "…", "code": "x"}`
+struct Coding(Given);
+
+impl<'de> Deserialize<'de> for Coding {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Object {
+            system: Option<String>,
+            code: Option<String>,
+        }
+        let object = Option::<Object>::deserialize(deserializer)?;
+        Ok(Self(match object {
+            Some(Object { system, code: Some(code) }) => Given::Coding(system, code),
             _ => Given::Nothing,
         }))
     }

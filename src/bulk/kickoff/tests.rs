@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
+mod associated;
 mod files;
 mod filters;
 mod patients;
@@ -19,6 +20,7 @@ const MAPPED: &[&str] = &[
     "Organization",
     "Patient",
     "Practitioner",
+    "Provenance",
 ];
 
 const BASE: &str = "https://bulk.example.org/r4";

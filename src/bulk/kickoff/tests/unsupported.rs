@@ -1,41 +1,6 @@
 //! What is not honoured, and what is not repeated.
 
-use serde_json::{Value, json};
-
 use super::*;
-
-// K-52 K-53: no value of it is supported, whatever carries it; a lenient client is told that it was ignored.
-#[test]
-fn no_associated_data_are_included() {
-    let coding = json!({"system": "http://hl7.org/fhir/uv/bulkdata/CodeSystem/include-associated-data",
-                        "code": "RelevantProvenanceResources"});
-    let of = |value: Value| {
-        let mut parameter = value;
-        parameter["name"] = json!("includeAssociatedData");
-        post(json!([parameter]))
-    };
-    let want = "includeAssociatedData: Parameter `includeAssociatedData` is not supported";
-    for ask in [
-        get("includeAssociatedData=LatestProvenanceResources"),
-        get("includeAssociatedData=RelevantProvenanceResources,LatestProvenanceResources"),
-        get("includeAssociatedData=Foo"),
-        get("includeAssociatedData=_custom"),
-        get("includeAssociatedData="),
-        of(json!({"valueCode": "LatestProvenanceResources"})),
-        of(json!({"valueString": "_custom"})),
-        of(json!({"valueCoding": coding})),
-        of(json!({"valueCoding": coding})).v4(),
-        of(json!({"valueCoding": {"code": "LatestProvenanceResources"}})),
-        of(json!({})),
-    ] {
-        assert_eq!(ask.refused(), [want], "{:?}", ask.query);
-        let kick_off = ask.clone().lenient().read().expect("lenient");
-        assert_eq!(kick_off.request.types.len(), MAPPED.len());
-        let told: Vec<_> = kick_off.ignored.iter().flat_map(|one| told(one, "warning")).collect();
-        let ignored = "includeAssociatedData: Ignored: parameter `includeAssociatedData` is not supported";
-        assert_eq!(told, [ignored], "{:?}", ask.query);
-    }
-}
 
 // M-03: what a URL keeps when its patients are left out.
 #[test]
@@ -62,10 +27,6 @@ fn what_nobody_honours_is_refused_or_told() {
         ("_foo=1", "_foo: parameter `_foo` is not known"),
         ("_Type=Patient", "_Type: parameter `_Type` is not known"),
         ("_elements=id,gender", "_elements: parameter `_elements` is not supported"),
-        (
-            "includeAssociatedData=LatestProvenanceResources",
-            "includeAssociatedData: parameter `includeAssociatedData` is not supported",
-        ),
         ("organizeOutputBy=Patient", "organizeOutputBy: parameter `organizeOutputBy` is not supported"),
         ("allowPartialManifests=1", "allowPartialManifests: `allowPartialManifests` is neither `true` nor `false`"),
         ("_outputFormat=parquet", "_outputFormat: the `_outputFormat` is not supported"),
