@@ -245,9 +245,8 @@ fn sql_reads_what_is_found() {
         "Observation?status=final&category=laboratory",
         "Observation?category=survey",
         "Observation?component-code=8462-4",
-        "Observation?code-value-quantity=8480-6$ge5",
+        "Observation?code-value-quantity=85354-9$ge5",
         "Observation?component-code-value-quantity=8480-6$120",
-        "Observation?combo-code-value-concept=8462-4$yes",
         "CodeSystem?code=c2",
         "CodeSystem?language=en",
     ] {
