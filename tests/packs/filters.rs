@@ -84,6 +84,7 @@ impl Tally {
         self.asked.extend(other.asked);
     }
 
+    #[expect(clippy::print_stdout, reason = "a long test says what it did")]
     fn print(&self, what: &str) {
         let Self { filters, found, read, whole, asked } = self;
         println!(
