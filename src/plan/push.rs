@@ -127,7 +127,7 @@ impl Turned<'_> {
     fn value(&self, value: &Value, steps: &[Step], look: &Look, ask: &Ask) -> Condition {
         match value {
             Value::Object(object) => self.object(object, steps, look, ask),
-            Value::Leaf(leaf) if steps.is_empty() => self.leaf(leaf, look, ask),
+            Value::Leaf(leaf) if steps.is_empty() || is_its_codings(leaf, steps) => self.leaf(leaf, look, ask),
             Value::Leaf(_) => Condition::Maybe,
             Value::List(items) => Condition::any(items.iter().map(|item| {
                 let made = match &item.kind {
@@ -220,6 +220,11 @@ impl Turned<'_> {
             _ => Condition::Maybe,
         }
     }
+}
+
+/// Whether steps lead to the codings that a code map makes for a leaf.
+fn is_its_codings(leaf: &Leaf, steps: &[Step]) -> bool {
+    leaf.fhir_type == "CodeableConcept" && matches!(steps, [Step::Member(name)] if name == "coding")
 }
 
 /// Whether a member stands in every object.

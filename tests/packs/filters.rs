@@ -84,6 +84,7 @@ impl Tally {
         self.asked.extend(other.asked);
     }
 
+    #[expect(clippy::print_stdout, reason = "a long test says what it did")]
     fn print(&self, what: &str) {
         let Self { filters, found, read, whole, asked } = self;
         println!(
@@ -245,9 +246,8 @@ fn sql_reads_what_is_found() {
         "Observation?status=final&category=laboratory",
         "Observation?category=survey",
         "Observation?component-code=8462-4",
-        "Observation?code-value-quantity=8480-6$ge5",
+        "Observation?code-value-quantity=85354-9$ge5",
         "Observation?component-code-value-quantity=8480-6$120",
-        "Observation?combo-code-value-concept=8462-4$yes",
         "CodeSystem?code=c2",
         "CodeSystem?language=en",
     ] {
@@ -256,6 +256,6 @@ fn sql_reads_what_is_found() {
         let line = made.report.mappings.iter().find(|line| line.resource_type == resource_type).expect("a line");
         let all = engine.export(&request(resource_type, &[])).expect("an export").resources[resource_type].len();
         assert!(line.emitted > 0 && line.emitted < all as u64, "{text}: {} of {all}", line.emitted);
-        assert_eq!(line.rows, line.emitted, "{text}: of {all}");
+        assert_eq!(line.filtered, 0, "{text}: {} of {all} were read", line.rows);
     }
 }

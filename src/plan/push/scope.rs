@@ -125,7 +125,7 @@ impl Turned<'_> {
 }
 
 fn exists(from: &str, tie: &[String], condition: Condition) -> Condition {
-    let tie: String = tie.iter().map(|one| format!("{one} and ")).collect();
+    let tie = tie.iter().fold(String::new(), |text, one| text + one + " and ");
     condition.within(&format!("exists (select from {from} where {tie}"), ")")
 }
 
