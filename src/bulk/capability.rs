@@ -248,6 +248,12 @@ fn parameters(scope: Scope, dialect: Dialect) -> Vec<Value> {
             "A search `Type?parameter=value` by parameters that are listed; several of one type are alternatives."
                 .to_owned(),
         ),
+        one(
+            "_elements",
+            "*",
+            "string",
+            format!("Only these root elements beside mandatory ones, `Type.element` or `element`. {lists}"),
+        ),
     ];
     if scope != Scope::System {
         let text = format!("Only the compartments of these patients; by POST. {lists}");

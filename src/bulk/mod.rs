@@ -2,6 +2,7 @@
 
 pub mod accept;
 pub mod capability;
+pub mod elements;
 pub mod instant;
 pub mod kickoff;
 pub mod manifest;
@@ -13,6 +14,7 @@ pub mod request;
 pub mod type_filter;
 
 pub use capability::{Features, TypeFeatures};
+pub use elements::Elements;
 pub use kickoff::{Dialect, Intake, KickOff, Known, Refusal};
 pub use manifest::{Form, Manifest, ManifestFile};
 pub use prefer::Prefer;

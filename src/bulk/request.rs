@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
+use super::elements::{Elements, WrongElement};
 use super::instant;
 use super::type_filter::TypeFilter;
 
@@ -34,6 +35,8 @@ pub struct Parameters {
     pub until: Option<String>,
     /// `patient`: every occurrence, `Patient/ID` or `ID`; each may be a comma list.
     pub patients: Vec<String>,
+    /// `_elements`: every occurrence; each may be a comma list.
+    pub elements: Vec<String>,
 }
 
 /// A request that has been checked.
@@ -57,6 +60,9 @@ pub struct ExportRequest {
     /// stand in the request so that they last as long as it does.
     #[serde(default)]
     pub withheld: Vec<TypeFilter>,
+    /// Only these root elements of resources, and what is mandatory (K-46).
+    #[serde(default)]
+    pub elements: Elements,
 }
 
 /// Why a request is refused.
@@ -77,7 +83,7 @@ pub enum ParameterError {
     /// A list was given without an item.
     #[error("`{parameter}` is given but empty")]
     Empty {
-        /// `_type` or `patient`.
+        /// `_type`, `patient` or `_elements`.
         parameter: &'static str,
     },
     /// Neither an instant nor a date.
@@ -96,6 +102,14 @@ pub enum ParameterError {
         number: usize,
         /// How many more there are.
         more: usize,
+    },
+    /// Items of `_elements` that name no root element (K-46).
+    #[error("`_elements` names {}, {}", quoted(names), why.text())]
+    Elements {
+        /// What is wrong with them.
+        why: WrongElement,
+        /// As given, cut where they are long; never empty.
+        names: Vec<String>,
     },
 }
 
@@ -129,6 +143,7 @@ impl ParameterError {
             Self::Empty { parameter } | Self::NotAnInstant { parameter } => parameter,
             Self::UntilNotAfterSince => "_until",
             Self::NotAPatient { .. } => "patient",
+            Self::Elements { .. } => "_elements",
         }
     }
 
@@ -145,6 +160,7 @@ impl ParameterError {
             Self::NotAPatient { .. } => {
                 "Write `Patient/ID` or `ID`; an id has 1 to 64 of A-Z a-z 0-9 - and `.`.".to_owned()
             }
+            Self::Elements { why, .. } => why.help().to_owned(),
         }
     }
 }
@@ -164,6 +180,7 @@ impl ExportRequest {
     ) -> Result<Self, ParameterError> {
         let mapped: BTreeSet<&str> = mapped.iter().copied().collect();
         let types = types(&given.types, &mapped, forgive)?;
+        let elements = Elements::read(&given.elements, &mapped, forgive)?;
         let types_given = !types.is_empty();
         let types = if types_given { types } else { mapped };
         if types.is_empty() {
@@ -180,6 +197,7 @@ impl ExportRequest {
             patients: patients.into_iter().map(str::to_owned).collect(),
             filters: Vec::new(),
             withheld: Vec::new(),
+            elements,
         })
     }
 
@@ -193,7 +211,13 @@ impl ExportRequest {
         };
         let instant = |value: Option<i64>| value.and_then(instant::write).map(|text| text.replace(':', "%3A"));
         let types = self.types_given.then(|| self.types.join(","));
-        let pairs = [("_type", types), ("_since", instant(self.since)), ("_until", instant(self.until))];
+        let elements = Some(self.elements.list()).filter(|list| !list.is_empty());
+        let pairs = [
+            ("_type", types),
+            ("_since", instant(self.since)),
+            ("_until", instant(self.until)),
+            ("_elements", elements),
+        ];
         for (mark, (name, value)) in std::iter::once('?')
             .chain(std::iter::repeat('&'))
             .zip(pairs.into_iter().filter_map(|(name, value)| value.map(|value| (name, value))))
@@ -206,14 +230,14 @@ impl ExportRequest {
 }
 
 /// The items of comma lists, blanks trimmed, empty ones dropped.
-fn items<'a>(parameter: &'static str, given: &'a [String]) -> Result<Vec<&'a str>, ParameterError> {
+pub(super) fn items<'a>(parameter: &'static str, given: &'a [String]) -> Result<Vec<&'a str>, ParameterError> {
     let items: Vec<&str> =
         given.iter().flat_map(|list| list.split(',')).map(str::trim).filter(|item| !item.is_empty()).collect();
     if items.is_empty() && !given.is_empty() { Err(ParameterError::Empty { parameter }) } else { Ok(items) }
 }
 
 /// Asked whether the export goes on without what is wrong.
-type Forgive<'a> = dyn FnMut(ParameterError) -> Result<(), ParameterError> + 'a;
+pub(super) type Forgive<'a> = dyn FnMut(ParameterError) -> Result<(), ParameterError> + 'a;
 
 /// The types of `_type` that are mapped.
 fn types<'a>(

@@ -128,6 +128,10 @@ pub struct ExportArgs {
     /// searches of a type are alternatives
     #[arg(long = "type-filter", value_name = "SEARCH")]
     pub type_filters: Vec<String>,
+    /// Write only this root element of resources, as `Type.element` or `element`, beside id, meta and what is mandatory;
+    /// may be repeated, or be a comma list
+    #[arg(long = "elements", value_name = "ELEMENT")]
+    pub elements: Vec<String>,
     /// How it runs.
     #[command(flatten)]
     pub run: RunArgs,
@@ -337,6 +341,7 @@ impl ExportArgs {
             since: self.since.clone(),
             until: self.until.clone(),
             patients: self.patients.clone(),
+            elements: self.elements.clone(),
         }
     }
 }

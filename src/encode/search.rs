@@ -59,11 +59,7 @@ impl Search {
         let search = |tests: &Vec<_>| tests.iter().map(test).collect();
         let all = |searches: &[Vec<_>]| searches.iter().map(search).collect::<Result<_, EncodeError>>();
         let (any, none): (Vec<Vec<Test>>, Vec<_>) = (all(&wanted.any)?, all(&wanted.none)?);
-        let first = |look: &Look| match look.steps.first() {
-            Some(Step::Member(name)) => name.clone(),
-            _ => "extension".to_owned(),
-        };
-        let names = any.iter().chain(&none).flatten().flat_map(|test| &test.looks).map(first).collect();
+        let names = wanted.members().map(str::to_owned).collect();
         Ok(Self { any, none, names, zone })
     }
 
@@ -172,6 +168,10 @@ impl<'de> Visitor<'de> for Kept<'_> {
                 kept.insert(name, map.next_value()?);
             } else {
                 map.next_value::<IgnoredAny>()?;
+                // The mark: what only searches look at follows, and with it `meta` as it was before it was tagged.
+                if name.is_empty() {
+                    kept.remove("meta");
+                }
             }
         }
         Ok(kept)

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::drive::{Buffers, drive};
 use super::failures::Tally;
 use super::ids;
-use super::plan::{plan, restrict};
+use super::plan::{plan, reduce, restrict};
 use super::prepare::Prepared;
 use super::who::{Narrowed, no_patient, who};
 use super::{ExportError, ExportOptions};
@@ -195,7 +195,10 @@ pub async fn check(source: &Source, prepared: &Prepared, request: &ExportRequest
             Narrowed::Unknown => unknown = unknown.or(Some(mapping)),
             Narrowed::Outside => {}
         }
-        search::wanted(&prepared.pack, request, &mapping.resource_type)?;
+        let wanted = search::wanted(&prepared.pack, request, &mapping.resource_type)?;
+        if let Some(whole) = prepared.compiled.iter().find(|compiled| compiled.mapping == mapping.name) {
+            reduce(prepared, mapping, whole, request, wanted.as_ref())?;
+        }
     }
     unknown.filter(|_| !narrowed).map_or(Ok(()), |mapping| Err(no_patient(mapping)))
 }

@@ -18,6 +18,7 @@ mod progress;
 mod proofs;
 mod run;
 mod seen;
+mod sift;
 mod spill;
 mod verify;
 mod who;

@@ -19,7 +19,8 @@ use crate::plan::compile::tombstones;
 use crate::plan::filter::{self, Changed};
 use crate::plan::program::Compiled;
 use crate::plan::push::push;
-use crate::plan::search::{self};
+use crate::plan::reduce::reduced;
+use crate::plan::search::{self, Wanted};
 use crate::plan::select::{Filter, statement};
 use crate::plan::split::{Range, SplitFacts, ranges};
 use crate::plan::updated::{commits, commits_may_be_undated};
@@ -155,6 +156,7 @@ pub(super) async fn plan<'a>(
             }
         }
         let wanted = search::wanted(pack, request, &mapping.resource_type)?;
+        let compiled = reduce(prepared, mapping, compiled, request, wanted.as_ref())?;
         let pushed = wanted.as_ref().is_some_and(|wanted| push(pack, catalog, mapping, wanted, zone, &mut filter));
         let only = wanted.map(|wanted| Search::new(&wanted, zone)).transpose()?.map(Arc::new);
         if !changed.is_empty() && mapping.header.updated.is_empty() {
@@ -196,16 +198,8 @@ pub(super) async fn plan<'a>(
                 None => {}
             }
         }
-        let (estimate, ranges) = splits(&session, compiled, &filter, options.workers).await?;
-        parts.push(Part {
-            mapping,
-            compiled: Arc::clone(compiled),
-            filter: Arc::new(filter),
-            only,
-            pushed,
-            estimate,
-            ranges,
-        });
+        let (estimate, ranges) = splits(&session, &compiled, &filter, options.workers).await?;
+        parts.push(Part { mapping, compiled, filter: Arc::new(filter), only, pushed, estimate, ranges });
     }
     if let Some(mapping) = unknown.filter(|_| parts.is_empty()) {
         return Err(no_patient(mapping));
@@ -220,6 +214,20 @@ pub(super) async fn plan<'a>(
     )
     .await?;
     Ok(Planned { snapshot, parts, deletes, undeclared, ledgers, notices, proofs })
+}
+
+/// The program of a mapping, without the elements that a request does not want (K-46).
+pub(super) fn reduce(
+    prepared: &Prepared,
+    mapping: &Mapping,
+    whole: &Arc<Compiled>,
+    request: &ExportRequest,
+    wanted: Option<&Wanted>,
+) -> Result<Arc<Compiled>, ExportError> {
+    let Some(elements) = request.elements.of(&mapping.resource_type) else { return Ok(Arc::clone(whole)) };
+    let searched = wanted.into_iter().flat_map(Wanted::members).collect();
+    let Prepared { pack, sources, catalog, .. } = prepared;
+    Ok(Arc::new(reduced(pack, mapping, sources, catalog, &elements, &searched)?))
 }
 
 /// Says that a mapping's deletions are not in `deleted`, or not those before a time.

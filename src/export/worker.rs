@@ -2,7 +2,6 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
-use std::io::Read as _;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -13,8 +12,9 @@ use super::ExportError;
 use super::drive::{Buffers, drive};
 use super::failures::Tally;
 use super::progress::Counting;
+use super::sift::sift;
 use super::spill::Spill;
-use crate::encode::{Encoder, Limits, Output, Search, Settled, Spill as SpillOrder};
+use crate::encode::{Encoder, Limits, Output, Search, Spill as SpillOrder};
 use crate::plan::program::Compiled;
 use crate::plan::select::{Filter, statement};
 use crate::plan::split::Range;
@@ -246,30 +246,4 @@ impl<S: Sink> Files<'_, S> {
         open.into_iter().try_for_each(|(kind, deletes)| self.close(&kind, deletes))?;
         self.whole.last_mut().map_or(Ok(()), |last| Ok(last.file.seal()?))
     }
-}
-
-/// Keeps the resources that are found, and counts the others. The first may have its beginning in the spill, which is
-/// emptied when that one is left out.
-fn sift(only: &Search, settled: &mut Settled, begun: bool, spill: &mut Spill) -> Result<u64, ExportError> {
-    let (mut kept, mut at, mut left_out) = (0, 0, 0);
-    let bytes = &mut settled.bytes;
-    while let Some(length) = bytes.get(at..).and_then(|rest| rest.iter().position(|byte| *byte == b'\n')) {
-        let end = at + length + 1;
-        let line = bytes.get(at..end).unwrap_or_default();
-        let first_part = begun && at == 0;
-        let found = if first_part { only.wants(spill.reader()?.chain(line)) } else { only.wants(line) };
-        if found {
-            bytes.copy_within(at..end, kept);
-            kept += end - at;
-        } else {
-            left_out += 1;
-            if first_part {
-                spill.cut(0)?;
-            }
-        }
-        at = end;
-    }
-    bytes.truncate(kept);
-    settled.resources -= left_out;
-    Ok(left_out)
 }

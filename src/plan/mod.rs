@@ -18,6 +18,7 @@ pub mod patients;
 pub mod program;
 pub mod proof;
 pub mod push;
+pub mod reduce;
 mod reference;
 mod scope;
 pub mod search;

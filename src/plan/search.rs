@@ -20,6 +20,17 @@ pub struct Wanted {
     pub none: Vec<Vec<Test>>,
 }
 
+impl Wanted {
+    /// The members of a resource that the searches look at, by their JSON names.
+    pub fn members(&self) -> impl Iterator<Item = &str> {
+        let looks = self.any.iter().chain(&self.none).flatten().flat_map(|test| &test.looks);
+        looks.map(|look| match look.steps.first() {
+            Some(Step::Member(name)) => name.as_str(),
+            _ => "extension",
+        })
+    }
+}
+
 /// One parameter of a search.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Test {

@@ -1,6 +1,7 @@
 //! The Bulk Data service over HTTP: the binary on a database, and what it answers.
 
 mod control;
+mod elements;
 mod files;
 mod held;
 mod hostile;

@@ -2,6 +2,7 @@
 
 mod compare;
 mod differences;
+mod elements;
 mod engine;
 mod filters;
 mod levels;

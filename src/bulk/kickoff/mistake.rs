@@ -44,14 +44,8 @@ pub(super) enum Mistake {
 }
 
 /// Parameters of the specification that are refused, and why (K-46 to K-68).
-const UNSUPPORTED: &[&str] = &[
-    "_elements",
-    "includeAssociatedData",
-    "organizeOutputBy",
-    "allowPartialManifests",
-    "_minimumFileSize",
-    "_maximumFileSize",
-];
+const UNSUPPORTED: &[&str] =
+    &["includeAssociatedData", "organizeOutputBy", "allowPartialManifests", "_minimumFileSize", "_maximumFileSize"];
 
 impl Mistake {
     /// A parameter that nobody here honours.
