@@ -16,9 +16,9 @@ use super::failure::Failure;
 use super::progress::Display;
 use super::table;
 use crate::bulk::kickoff::{add_filter, filter_parameter};
-use crate::bulk::{ExportRequest, Known};
+use crate::bulk::{ExportRequest, Known, Parameters};
 use crate::config::Settings;
-use crate::export::{Counting, ExportOptions, Exported, dry_run, export, preflight};
+use crate::export::{Counting, ExportOptions, Exported, Prepared, dry_run, export, preflight};
 use crate::plan::search::searchable;
 use crate::sink::LocalSink;
 
@@ -43,8 +43,9 @@ pub(super) fn run(args: &ExportArgs, settings: &Settings, bars: &MultiProgress) 
         (out, _) => out.as_deref(),
     };
     let engine = open(settings, options.workers, options.sessions_per_worker)?;
-    let request = request(args, &engine)?;
-    options.request_url = kick_off_url(&request, &args.type_filters);
+    let filters = &args.request.type_filters;
+    let request = request(&args.parameters(), filters, &engine.prepared)?;
+    options.request_url = kick_off_url(&request, filters);
     if args.dry_run {
         let text = engine.runtime.block_on(dry_run(&engine.source, &engine.prepared, &request, &options))?;
         return super::print(&text);
@@ -62,10 +63,15 @@ pub(super) fn run(args: &ExportArgs, settings: &Settings, bars: &MultiProgress) 
     Ok(if done.report.rejected() > 0 { Exit::RowFailures } else { Exit::Ok })
 }
 
-fn request(args: &ExportArgs, engine: &Engine) -> Result<ExportRequest, Failure> {
-    let pack = &engine.prepared.pack;
+/// Reads what is asked of a pack.
+pub(super) fn request(
+    parameters: &Parameters,
+    filters: &[String],
+    prepared: &Prepared,
+) -> Result<ExportRequest, Failure> {
+    let pack = &prepared.pack;
     let mapped: Vec<&str> = pack.mappings.iter().map(|m| m.resource_type.as_str()).collect();
-    let mut request = ExportRequest::new(&args.parameters(), &mapped)?;
+    let mut request = ExportRequest::new(parameters, &mapped)?;
     let known = Known {
         mapped: &mapped,
         base_url: BASE_URL,
@@ -73,7 +79,7 @@ fn request(args: &ExportArgs, engine: &Engine) -> Result<ExportRequest, Failure>
         searchable: &|resource_type, code| searchable(pack, resource_type, code),
         strict_filters: true,
     };
-    for query in &args.type_filters {
+    for query in filters {
         add_filter(&mut request, query, &known)
             .map_err(|error| Failure::usage(format!("--type-filter: {error}"), &error.help))?;
     }

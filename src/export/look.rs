@@ -203,6 +203,15 @@ pub async fn check(source: &Source, prepared: &Prepared, request: &ExportRequest
     unknown.filter(|_| !narrowed).map_or(Ok(()), |mapping| Err(no_patient(mapping)))
 }
 
+/// What a parameter is. Its value is not told: bounds of ranges and keys of patients are cell values.
+pub(super) fn described(param: &Param) -> String {
+    match param {
+        Param::Text(_) => "a text".to_owned(),
+        Param::TextArray(all) if all.len() == 1 => "1 key".to_owned(),
+        Param::TextArray(all) => format!("{} keys", all.len()),
+    }
+}
+
 /// What an export would run: statements, ranges, expected rows. Nothing is read but statistics.
 ///
 /// # Errors
@@ -238,13 +247,7 @@ pub async fn dry_run(
             let statement = statement(stream, &part.filter, &range, part.compiled.split.as_ref());
             let _ = writeln!(text, "-- stream {number}\n{};", statement.text);
             for (at, param) in statement.params.iter().enumerate() {
-                // Bounds of ranges and keys of patients are cell values.
-                let what = match param {
-                    Param::Text(_) => "a text".to_owned(),
-                    Param::TextArray(all) if all.len() == 1 => "1 key".to_owned(),
-                    Param::TextArray(all) => format!("{} keys", all.len()),
-                };
-                let _ = writeln!(text, "-- ${}: {what}", at + 1);
+                let _ = writeln!(text, "-- ${}: {}", at + 1, described(param));
             }
         }
     }

@@ -4,6 +4,7 @@
 
 mod drive;
 mod error;
+mod explain;
 mod failures;
 mod grants;
 mod ids;
@@ -26,6 +27,7 @@ mod why;
 mod worker;
 
 pub use error::ExportError;
+pub use explain::{Cut, Explained, Looked, Served, Stream, explain};
 pub use grants::grants;
 pub use ledger::LedgerError;
 pub use look::{Preview, check, dry_run, groups, preview};

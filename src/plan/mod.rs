@@ -1,5 +1,6 @@
 //! Mapping + catalog + request → what to run. No I/O.
 
+pub mod analysis;
 pub mod bind;
 pub mod catalog;
 mod codes;
@@ -10,6 +11,7 @@ pub mod filter;
 pub mod grants;
 mod leaves;
 pub mod ledger;
+pub mod listing;
 pub mod lock;
 mod lower;
 pub mod members;

@@ -11,7 +11,7 @@ use jiff::tz::TimeZone;
 
 use self::compare::{Trim, decimal, equal};
 use self::condition::{Condition, narrow};
-use super::catalog::{Catalog, RowSource};
+use super::catalog::{Catalog, Column, RowSource};
 use super::patients::PlainId;
 use super::search::{Ask, Compared, Look, Prefix, QuantityAsk, Step, Target, Test, Token, Wanted};
 use super::select::{Filter, Param, quote_ident, quote_literal};
@@ -50,6 +50,27 @@ pub fn push(
         Condition::Sql(pieces) => narrow(filter, pieces),
     }
     true
+}
+
+/// The columns of the rows that one test of a search looks at in SQL, each with whether it is compared as it is, so that
+/// an index on it can serve; none when the test leaves no row out.
+pub fn turned(
+    pack: &Pack,
+    catalog: &Catalog,
+    mapping: &Mapping,
+    test: &Test,
+    zone: &str,
+) -> Option<Vec<(String, bool)>> {
+    let alone = Wanted { any: vec![vec![test.clone()]], none: Vec::new() };
+    let mut filter = Filter::default();
+    push(pack, catalog, mapping, &alone, zone, &mut filter).then(|| {
+        let sql = filter.conditions.concat();
+        let named = |column: &Column| {
+            let name = format!("q.{}", quote_ident(&column.name));
+            sql.contains(&name).then(|| (column.name.clone(), !sql.contains(&format!("btrim({name}"))))
+        };
+        catalog.rows.get(&mapping.name).into_iter().flat_map(|rows| &rows.columns).filter_map(named).collect()
+    })
 }
 
 struct Turned<'a> {
