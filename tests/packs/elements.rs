@@ -139,7 +139,8 @@ async fn filters_see_what_is_left_out() {
             let of = filter.resource_type.as_str();
             let asked = |wanted: &[&str]| {
                 let filters = vec![filter.clone()];
-                engine.export(&ExportRequest { filters, ..request(&[of], wanted) }).expect("an export")
+                let level = if of == "Group" { Level::System } else { Level::Group("diabetes".to_owned()) };
+                engine.export(&ExportRequest { level, filters, ..request(&[of], wanted) }).expect("an export")
             };
             let (whole, made) = (asked(&[]), asked(&[wanted]));
             let (whole, made) = (by_id(whole.resources.get(of)), by_id(made.resources.get(of)));
