@@ -270,6 +270,12 @@ fn parameters(scope: Scope, dialect: Dialect, features: &Features) -> Vec<Value>
             "A search `Type?parameter=value` by parameters that are listed; several of one type are alternatives."
                 .to_owned(),
         ),
+        one(
+            "_elements",
+            "*",
+            "string",
+            format!("Only these root elements beside mandatory ones, `Type.element` or `element`. {lists}"),
+        ),
     ];
     let associated = supported(features.types.iter().map(|one| one.name.as_str())).join("`, `");
     all.push(one(

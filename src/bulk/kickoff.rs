@@ -192,6 +192,10 @@ impl Asked {
                     asked.parameters.types.push(list("_type", value, intake.dialect)?);
                     continue;
                 }
+                "_elements" => {
+                    asked.parameters.elements.push(list("_elements", value, intake.dialect)?);
+                    continue;
+                }
                 "patient" => {
                     asked.parameters.patients.extend(patients(value, carrier, intake, known)?);
                     continue;

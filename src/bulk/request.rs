@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::associated::Associated;
 use super::cohort::Cohort;
+use super::elements::{Elements, WrongElement};
 use super::files::Files;
 use super::instant;
 use super::type_filter::TypeFilter;
@@ -39,6 +40,8 @@ pub struct Parameters {
     pub patients: Vec<String>,
     /// `includeAssociatedData`: every occurrence; each may be a comma list.
     pub associated: Vec<String>,
+    /// `_elements`: every occurrence; each may be a comma list.
+    pub elements: Vec<String>,
 }
 
 /// A request that has been checked.
@@ -71,6 +74,9 @@ pub struct ExportRequest {
     /// What comes beside it (K-52).
     #[serde(default)]
     pub associated: Associated,
+    /// Only these root elements of resources, and what is mandatory (K-46).
+    #[serde(default)]
+    pub elements: Elements,
 }
 
 /// Why a request is refused.
@@ -91,7 +97,7 @@ pub enum ParameterError {
     /// A list was given without an item.
     #[error("`{parameter}` is given but empty")]
     Empty {
-        /// `_type` or `patient`.
+        /// `_type`, `patient` or `_elements`.
         parameter: &'static str,
     },
     /// Neither an instant nor a date.
@@ -118,6 +124,14 @@ pub enum ParameterError {
         number: usize,
         /// How many more there are.
         more: usize,
+    },
+    /// Items of `_elements` that name no root element (K-46).
+    #[error("`_elements` names {}, {}", quoted(names), why.text())]
+    Elements {
+        /// What is wrong with them.
+        why: WrongElement,
+        /// As given, cut where they are long; never empty.
+        names: Vec<String>,
     },
 }
 
@@ -152,6 +166,7 @@ impl ParameterError {
             Self::UntilNotAfterSince => "_until",
             Self::NotAPatient { .. } => "patient",
             Self::UnknownAssociated { .. } => "includeAssociatedData",
+            Self::Elements { .. } => "_elements",
         }
     }
 
@@ -172,6 +187,7 @@ impl ParameterError {
             Self::NotAPatient { .. } => {
                 "Write `Patient/ID` or `ID`; an id has 1 to 64 of A-Z a-z 0-9 - and `.`.".to_owned()
             }
+            Self::Elements { why, .. } => why.help().to_owned(),
         }
     }
 }
@@ -191,6 +207,7 @@ impl ExportRequest {
     ) -> Result<Self, ParameterError> {
         let mapped: BTreeSet<&str> = mapped.iter().copied().collect();
         let types = types(&given.types, &mapped, forgive)?;
+        let elements = Elements::read(&given.elements, &mapped, forgive)?;
         let types_given = !types.is_empty();
         let associated = Associated::read(&given.associated, &mapped, forgive)?;
         let types = if types_given { types } else { mapped };
@@ -211,6 +228,7 @@ impl ExportRequest {
             cohort: None,
             files: Files::default(),
             associated,
+            elements,
         })
     }
 
@@ -225,11 +243,13 @@ impl ExportRequest {
         let instant = |value: Option<i64>| value.and_then(instant::write).map(|text| text.replace(':', "%3A"));
         let types = self.types_given.then(|| self.types.join(","));
         let associated = Some(self.associated.values().join(",")).filter(|values| !values.is_empty());
+        let elements = Some(self.elements.list()).filter(|list| !list.is_empty());
         let pairs = [
             ("_type", types),
             ("_since", instant(self.since)),
             ("_until", instant(self.until)),
             ("includeAssociatedData", associated),
+            ("_elements", elements),
         ];
         let pairs = pairs.into_iter().chain(self.files.pairs());
         for (mark, (name, value)) in std::iter::once('?')

@@ -9,8 +9,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::bulk::Parameters;
 use crate::config::table::{Kind, all};
 
+mod request;
 mod server;
 
+pub use request::{ExplainArgs, LevelArg, RequestArgs};
 pub use server::{ReadyArgs, ServeArgs, ServerFlags};
 
 /// Rows of a relational EHR store become FHIR R4 NDJSON.
@@ -121,22 +123,9 @@ pub struct ExportArgs {
     /// Export only this resource type; may be repeated, or be a comma list [default: every mapped type]
     #[arg(long = "type", value_name = "TYPE")]
     pub types: Vec<String>,
-    /// Export only what changed after this instant, for instance the transactionTime of the last manifest
-    #[arg(long, value_name = "INSTANT")]
-    pub since: Option<String>,
-    /// Export only what changed before this instant
-    #[arg(long, value_name = "INSTANT")]
-    pub until: Option<String>,
-    /// Export only the compartments of the members of this Group, by FHIR id
-    #[arg(long, value_name = "ID")]
-    pub group: Option<String>,
-    /// Export only the compartment of this patient, by FHIR id; may be repeated, or be a comma list
-    #[arg(long = "patient", value_name = "ID")]
-    pub patients: Vec<String>,
-    /// Of one type, export only what a FHIR search finds, as in 'Observation?category=laboratory&date=ge2024'; several
-    /// searches of a type are alternatives
-    #[arg(long = "type-filter", value_name = "SEARCH")]
-    pub type_filters: Vec<String>,
+    /// What is exported.
+    #[command(flatten)]
+    pub request: RequestArgs,
     /// Export also what belongs to exported resources: LatestProvenanceResources, RelevantProvenanceResources, or
     /// _reference-closure for what they point to outside of patients' records; may be repeated, or be a comma list
     #[arg(long = "include-associated-data", value_name = "WHAT")]
@@ -285,14 +274,6 @@ pub struct GrantsArgs {
     pub role: String,
 }
 
-/// Print the page of a diagnostic code.
-#[derive(Debug, Args)]
-pub struct ExplainArgs {
-    /// A code, for instance M202
-    #[arg(value_name = "CODE")]
-    pub code: String,
-}
-
 /// Print a completion script for a shell.
 #[derive(Debug, Args)]
 pub struct CompletionsArgs {
@@ -354,13 +335,7 @@ impl ExportArgs {
 
     /// The kick-off parameters among them.
     pub fn parameters(&self) -> Parameters {
-        Parameters {
-            types: self.types.clone(),
-            since: self.since.clone(),
-            until: self.until.clone(),
-            patients: self.patients.clone(),
-            associated: self.associated.clone(),
-        }
+        Parameters { associated: self.associated.clone(), ..self.request.parameters(self.types.clone()) }
     }
 }
 

@@ -229,6 +229,10 @@ impl From<ExportError> for Failure {
                 let help = "Name a system that its codes are from, or the code alone.";
                 Self::new(Exit::Usage, &error, Some(help.to_owned()))
             }
+            ExportError::Reduce(_) => {
+                let help = "Leave its type out by `--type`, or write `meta` member by member in the mapping.";
+                Self::new(Exit::Usage, &error, Some(help.to_owned()))
+            }
             ExportError::UnknownGroup | ExportError::NoMembers { .. } => Self::new(Exit::Usage, &error, None),
             ExportError::Ids(_) => {
                 let help = "Two resources of a type with one id overwrite each other at the receiver; mend key or id.";

@@ -1,14 +1,20 @@
 //! `smelt explain CODE`.
 
-use super::args::ExplainArgs;
 use super::failure::Failure;
 
 /// Code and page of every diagnostic, ordered by code; listed by `build.rs` from the book.
 pub const PAGES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/diagnostic_pages.rs"));
 
+/// True for the form of a code: a letter and three digits.
+pub(super) fn is_code(text: &str) -> bool {
+    let mut bytes = text.trim().bytes();
+    let letter = bytes.next().is_some_and(|byte| byte.is_ascii_alphabetic());
+    letter && bytes.len() == 3 && bytes.all(|byte| byte.is_ascii_digit())
+}
+
 /// The page.
-pub(super) fn run(args: &ExplainArgs) -> Result<String, Failure> {
-    page(PAGES, &args.code)
+pub(super) fn run(code: &str) -> Result<String, Failure> {
+    page(PAGES, code)
 }
 
 fn page(pages: &[(&str, &str)], asked: &str) -> Result<String, Failure> {
@@ -29,6 +35,13 @@ fn page(pages: &[(&str, &str)], asked: &str) -> Result<String, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_code_is_a_letter_and_three_digits() {
+        for (text, code) in [("M202", true), (" r405 ", true), ("M20", false), ("M2020", false), ("m-20", false)] {
+            assert_eq!(is_code(text), code, "{text}");
+        }
+    }
 
     #[test]
     fn a_page_or_its_neighbours() {

@@ -9,16 +9,16 @@ use std::time::{Duration, Instant};
 use indicatif::MultiProgress;
 use tokio_util::sync::CancellationToken;
 
-use super::args::ExportArgs;
+use super::args::{ExportArgs, RequestArgs};
 use super::engine::{Engine, interruption, open};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::progress::Display;
 use super::table;
 use crate::bulk::kickoff::{add_filter, filter_parameter};
-use crate::bulk::{ExportRequest, Known, Level};
+use crate::bulk::{ExportRequest, Known, Level, Parameters};
 use crate::config::{Settings, size};
-use crate::export::{Counting, ExportOptions, Exported, dry_run, export, preflight};
+use crate::export::{Counting, ExportOptions, Exported, Prepared, dry_run, export, preflight};
 use crate::plan::search::searchable;
 use crate::sink::LocalSink;
 
@@ -45,9 +45,9 @@ pub(super) fn run(args: &ExportArgs, settings: &Settings, bars: &MultiProgress) 
         (out, _) => out.as_deref(),
     };
     let engine = open(settings, options.workers, options.sessions_per_worker)?;
-    let mut request = request(args, &engine)?;
+    let mut request = request(&args.parameters(), &args.request, &engine.prepared)?;
     request.files.minimum = minimum_file_size(args, settings)?;
-    options.request_url = kick_off_url(&request, &args.type_filters);
+    options.request_url = kick_off_url(&request, &args.request.type_filters);
     if args.dry_run {
         let text = engine.runtime.block_on(dry_run(&engine.source, &engine.prepared, &request, &options))?;
         return super::print(&text);
@@ -65,11 +65,16 @@ pub(super) fn run(args: &ExportArgs, settings: &Settings, bars: &MultiProgress) 
     Ok(if done.report.rejected() > 0 { Exit::RowFailures } else { Exit::Ok })
 }
 
-fn request(args: &ExportArgs, engine: &Engine) -> Result<ExportRequest, Failure> {
-    let pack = &engine.prepared.pack;
+/// Reads what is asked of a pack.
+pub(super) fn request(
+    parameters: &Parameters,
+    asked: &RequestArgs,
+    prepared: &Prepared,
+) -> Result<ExportRequest, Failure> {
+    let pack = &prepared.pack;
     let mapped: Vec<&str> = pack.mappings.iter().map(|m| m.resource_type.as_str()).collect();
-    let mut request = ExportRequest::new(&args.parameters(), &mapped)?;
-    if let Some(group) = &args.group {
+    let mut request = ExportRequest::new(parameters, &mapped)?;
+    if let Some(group) = &asked.group {
         request.level = Level::Group(group.clone());
     }
     let known = Known {
@@ -79,7 +84,7 @@ fn request(args: &ExportArgs, engine: &Engine) -> Result<ExportRequest, Failure>
         searchable: &|resource_type, code| searchable(pack, resource_type, code),
         strict_filters: true,
     };
-    for query in &args.type_filters {
+    for query in &asked.type_filters {
         add_filter(&mut request, query, &known)
             .map_err(|error| Failure::usage(format!("--type-filter: {error}"), &error.help))?;
     }

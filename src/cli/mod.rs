@@ -11,6 +11,7 @@ pub mod failure;
 mod grants;
 pub mod log;
 mod numbers;
+mod plan;
 mod preview;
 pub mod progress;
 mod ready;
@@ -83,8 +84,8 @@ fn execute(cli: &Cli, bars: &MultiProgress) -> Result<Exit, Failure> {
         }
         Command::Show(args) => show::run(args, &start(cli, args.pack.flags(), bars)?),
         Command::Explain(args) => {
-            start(cli, Flags::new(), bars)?;
-            print(&explain::run(args)?)
+            let settings = start(cli, args.flags(), bars)?;
+            if explain::is_code(&args.what) { print(&explain::run(&args.what)?) } else { plan::run(args, &settings) }
         }
         Command::Completions(args) => {
             let mut script = Vec::new();

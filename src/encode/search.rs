@@ -59,7 +59,7 @@ impl Search {
         let search = |tests: &Vec<_>| tests.iter().map(test).collect();
         let all = |searches: &[Vec<_>]| searches.iter().map(search).collect::<Result<_, EncodeError>>();
         let (any, none): (Vec<Vec<Test>>, Vec<_>) = (all(&wanted.any)?, all(&wanted.none)?);
-        let names = any.iter().chain(&none).flatten().flat_map(|test| &test.looks).flat_map(first).collect();
+        let names = wanted.members().map(str::to_owned).collect();
         Ok(Self { any, none, names, zone })
     }
 
@@ -106,14 +106,6 @@ impl Search {
 
 /// Whether something holds of a value that steps lead to from some place.
 type Reach<'a> = dyn Fn(&[Step], &mut dyn FnMut(&RawValue) -> bool) -> bool + 'a;
-
-/// The members of a resource that a look begins with.
-fn first(look: &Look) -> Vec<String> {
-    match look.steps.first() {
-        Some(Step::Member(name)) => vec![name.clone()],
-        _ => look.parts.iter().flatten().flat_map(first).collect(),
-    }
-}
 
 /// Whether `is` holds of a value that `steps` lead to.
 fn from_root(resource: &Members, steps: &[Step], is: &mut dyn FnMut(&RawValue) -> bool) -> bool {
@@ -178,6 +170,10 @@ impl<'de> Visitor<'de> for Kept<'_> {
                 kept.insert(name, map.next_value()?);
             } else {
                 map.next_value::<IgnoredAny>()?;
+                // The mark: what only searches look at follows, and with it `meta` as it was before it was tagged.
+                if name.is_empty() {
+                    kept.remove("meta");
+                }
             }
         }
         Ok(kept)

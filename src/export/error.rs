@@ -4,6 +4,7 @@ use std::io;
 
 use super::ledger::LedgerError;
 use crate::encode::EncodeError;
+use crate::plan::reduce::NotReducible;
 use crate::plan::search::SearchError;
 use crate::sink::SinkError;
 use crate::source::SourceError;
@@ -50,6 +51,9 @@ pub enum ExportError {
     /// A filter that cannot be asked.
     #[error(transparent)]
     Search(#[from] SearchError),
+    /// Resources that cannot be reduced to some elements.
+    #[error(transparent)]
+    Reduce(#[from] NotReducible),
     /// A restriction to patients that cannot be applied.
     #[error("mapping `{mapping}` cannot be restricted to patients: {why}")]
     PatientsNotApplicable {

@@ -58,7 +58,7 @@ fn covers(facts: &TableFacts, key: &[&str]) -> bool {
 }
 
 /// The three names in `schema.table.column`, without their quotes.
-fn identifiers(origin: &str) -> Option<[String; 3]> {
+pub(super) fn identifiers(origin: &str) -> Option<[String; 3]> {
     let mut names = vec![String::new()];
     let mut quoted = false;
     let mut rest = origin.chars().peekable();

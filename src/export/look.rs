@@ -9,7 +9,7 @@ use super::cohort::askable;
 use super::drive::{Buffers, drive};
 use super::failures::Tally;
 use super::ids;
-use super::plan::{is_added_provenance, plan, restrict};
+use super::plan::{is_added_provenance, plan, reduce, restrict};
 use super::prepare::Prepared;
 use super::who::{Known, Narrowed, no_patient, who};
 use super::{ExportError, ExportOptions};
@@ -207,9 +207,21 @@ pub async fn check(
             Narrowed::Unknown => unknown = unknown.or(Some(mapping)),
             Narrowed::Outside => {}
         }
-        search::wanted(&prepared.pack, request, &mapping.resource_type)?;
+        let wanted = search::wanted(&prepared.pack, request, &mapping.resource_type)?;
+        if let Some(whole) = prepared.compiled.iter().find(|compiled| compiled.mapping == mapping.name) {
+            reduce(prepared, mapping, whole, request, wanted.as_ref())?;
+        }
     }
     unknown.filter(|_| !narrowed).map_or(Ok(()), |mapping| Err(no_patient(mapping)))
+}
+
+/// What a parameter is. Its value is not told: bounds of ranges and keys of patients are cell values.
+pub(super) fn described(param: &Param) -> String {
+    match param {
+        Param::Text(_) => "a text".to_owned(),
+        Param::TextArray(all) if all.len() == 1 => "1 key".to_owned(),
+        Param::TextArray(all) => format!("{} keys", all.len()),
+    }
 }
 
 /// What an export would run: statements, ranges, expected rows. Nothing is read but statistics.
@@ -253,13 +265,7 @@ pub async fn dry_run(
             let statement = statement(stream, &part.filter, &range, part.compiled.split.as_ref());
             let _ = writeln!(text, "-- stream {number}\n{};", statement.text);
             for (at, param) in statement.params.iter().enumerate() {
-                // Bounds of ranges and keys of patients are cell values.
-                let what = match param {
-                    Param::Text(_) => "a text".to_owned(),
-                    Param::TextArray(all) if all.len() == 1 => "1 key".to_owned(),
-                    Param::TextArray(all) => format!("{} keys", all.len()),
-                };
-                let _ = writeln!(text, "-- ${}: {what}", at + 1);
+                let _ = writeln!(text, "-- ${}: {}", at + 1, described(param));
             }
         }
     }

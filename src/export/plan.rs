@@ -22,7 +22,8 @@ use crate::plan::filter::{self, Changed};
 use crate::plan::patients::PlainId;
 use crate::plan::program::Compiled;
 use crate::plan::push::push;
-use crate::plan::search::{self};
+use crate::plan::reduce::reduced;
+use crate::plan::search::{self, Wanted};
 use crate::plan::select::{Filter, statement};
 use crate::plan::split::{Range, SplitFacts, ranges};
 use crate::plan::updated::{commits, commits_may_be_undated};
@@ -175,6 +176,7 @@ pub(super) async fn plan<'a>(
             }
         }
         let wanted = search::wanted(pack, request, &mapping.resource_type)?;
+        let compiled = reduce(prepared, mapping, compiled, request, wanted.as_ref())?;
         let pushed = wanted.as_ref().is_some_and(|wanted| push(pack, catalog, mapping, wanted, zone, &mut filter));
         let only = wanted.map(|wanted| Search::new(&wanted, zone)).transpose()?.map(Arc::new);
         if !within.is_empty() && mapping.header.updated.is_empty() {
@@ -221,9 +223,8 @@ pub(super) async fn plan<'a>(
             }
         }
         let guess = guess.as_ref().unwrap_or(&filter);
-        let (estimate, ranges) = splits(&session, compiled, guess, options.workers).await?;
-        let mut part =
-            Part { mapping, compiled: Arc::clone(compiled), filter: Arc::new(filter), only, pushed, estimate, ranges };
+        let (estimate, ranges) = splits(&session, &compiled, guess, options.workers).await?;
+        let mut part = Part { mapping, compiled, filter: Arc::new(filter), only, pushed, estimate, ranges };
         if add {
             added.about.push(part.add(parts.len(), prepared));
         }
@@ -300,16 +301,31 @@ async fn context<'a>(
         let mut filter = filter::wanted(mapping, rows, &Changed::default(), zone);
         let wanted = search::wanted(pack, if asked { &unfiltered } else { request }, name)?;
         let pushed = wanted.as_ref().is_some_and(|wanted| push(pack, catalog, mapping, wanted, zone, &mut filter));
+        let compiled = reduce(prepared, mapping, compiled, request, wanted.as_ref())?;
         let only = wanted.map(|wanted| Search::new(&wanted, zone)).transpose()?.map(Arc::new);
-        let (estimate, ranges) = splits(session, compiled, &filter, workers).await?;
+        let (estimate, ranges) = splits(session, &compiled, &filter, workers).await?;
         let filter = Arc::new(filter);
-        let mut part = Part { mapping, compiled: Arc::clone(compiled), filter, only, pushed, estimate, ranges };
+        let mut part = Part { mapping, compiled, filter, only, pushed, estimate, ranges };
         added.context.push(part.add(here.unwrap_or(parts.len()), prepared));
         if here.is_none() {
             parts.push(part);
         }
     }
     Ok(())
+}
+
+/// The program of a mapping, without the elements that a request does not want (K-46).
+pub(super) fn reduce(
+    prepared: &Prepared,
+    mapping: &Mapping,
+    whole: &Arc<Compiled>,
+    request: &ExportRequest,
+    wanted: Option<&Wanted>,
+) -> Result<Arc<Compiled>, ExportError> {
+    let Some(elements) = request.elements.of(&mapping.resource_type) else { return Ok(Arc::clone(whole)) };
+    let searched = wanted.into_iter().flat_map(Wanted::members).collect();
+    let Prepared { pack, sources, catalog, .. } = prepared;
+    Ok(Arc::new(reduced(pack, mapping, sources, catalog, &elements, &searched)?))
 }
 
 /// Says that a mapping's deletions are not in `deleted`, or not those before a time.

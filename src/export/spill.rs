@@ -1,7 +1,7 @@
 //! Where a resource waits that has outgrown the encode buffer: a temporary file without a name.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 
 /// A resource's bytes so far. Nothing of it is visible to anybody, whatever happens to the process.
 #[derive(Debug, Default)]
@@ -55,7 +55,7 @@ impl Spill {
     }
 
     /// Reads it from its start to its end.
-    pub(super) fn reader(&mut self) -> io::Result<impl Read + '_> {
+    pub(super) fn reader(&mut self) -> io::Result<impl BufRead + '_> {
         if let Some(file) = &mut self.file {
             file.seek(SeekFrom::Start(0))?;
         }

@@ -1,7 +1,6 @@
 //! One worker: a thread with a runtime and sessions of its own. It claims a split, reads, encodes, writes, rolls files.
 
 use std::collections::{HashMap, VecDeque};
-use std::io::Read as _;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -12,12 +11,13 @@ use super::ExportError;
 use super::drive::{Buffers, drive};
 use super::failures::Tally;
 use super::gather::{Gather, Notes};
-use super::keep::{Keep, Sieve};
+use super::keep::Keep;
 use super::listing::Listing;
 use super::progress::Counting;
 use super::shelf::{DELETED, Filled, Shelf, Store, lock};
+use super::sift::sift;
 use super::spill::Spill;
-use crate::encode::{Encoder, Limits, Output, Search, Settled, Spill as SpillOrder};
+use crate::encode::{Encoder, Limits, Output, Search, Spill as SpillOrder};
 use crate::plan::program::Compiled;
 use crate::plan::select::{Filter, statement};
 use crate::plan::split::Range;
@@ -229,31 +229,4 @@ impl<S: Sink> Files<'_, S> {
         tally.counts.merge(report);
         Ok(())
     }
-}
-
-/// Keeps the resources that are found, and counts the others. The first may have its beginning in the spill, which is
-/// emptied when that one is left out.
-fn sift(only: &impl Sieve, settled: &mut Settled, begun: bool, spill: &mut Spill) -> Result<u64, ExportError> {
-    let (mut kept, mut at, mut left_out) = (0, 0, 0);
-    let bytes = &mut settled.bytes;
-    while let Some(length) = bytes.get(at..).and_then(|rest| rest.iter().position(|byte| *byte == b'\n')) {
-        let end = at + length + 1;
-        let line = bytes.get(at..end).unwrap_or_default();
-        // What an earlier sieve left out has left nothing in the spill.
-        let first_part = begun && at == 0 && !spill.is_empty();
-        let found = if first_part { only.wants(spill.reader()?.chain(line))? } else { only.wants(line)? };
-        if found {
-            bytes.copy_within(at..end, kept);
-            kept += end - at;
-        } else {
-            left_out += 1;
-            if first_part {
-                spill.cut(0)?;
-            }
-        }
-        at = end;
-    }
-    bytes.truncate(kept);
-    settled.resources -= left_out;
-    Ok(left_out)
 }

@@ -235,6 +235,7 @@ fn described(request: &ExportRequest) -> Vec<(&'static str, String)> {
         ("patients", request.patients.len()),
         ("filters", request.filters.len()),
         ("withheld", request.withheld.len()),
+        ("elements", request.elements.len()),
     ];
     for (name, count) in counts {
         if count > 0 {

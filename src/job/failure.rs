@@ -16,9 +16,10 @@ impl Failed {
                 format!("{} of the patients asked for no longer exist, or not in the group", ids.len()),
             ),
             ExportError::UnknownGroup => (IssueType::NotFound, "the group no longer exists".to_owned()),
-            ExportError::PatientsNotApplicable { .. } | ExportError::NoMembers { .. } | ExportError::Search(_) => {
-                (IssueType::NotSupported, error.to_string())
-            }
+            ExportError::PatientsNotApplicable { .. }
+            | ExportError::NoMembers { .. }
+            | ExportError::Search(_)
+            | ExportError::Reduce(_) => (IssueType::NotSupported, error.to_string()),
             ExportError::Source(error) if error.transient() => (
                 IssueType::Processing,
                 "the source database was lost while the export ran, and again when it was tried anew; start it later"

@@ -29,7 +29,8 @@ pub fn compile(pack: &Pack, sources: &Sources, catalog: &Catalog) -> (Vec<Compil
     (compiled, diagnostics)
 }
 
-fn compile_mapping(
+/// One mapping, compiled, and every mistake that its columns show; `None` when they are not known.
+pub(super) fn compile_mapping(
     pack: &Pack,
     mapping: &Mapping,
     sources: &Sources,

@@ -137,6 +137,23 @@ pub fn unindexed(origins: Vec<String>) -> Statement {
     }
 }
 
+/// An index that begins with each of these columns (or NULL), and the rows of their tables at the last ANALYZE: three
+/// `text` per row.
+pub fn indexed(origins: Vec<String>) -> Statement {
+    Statement {
+        text: "select w.origin, (select min(x.relname::text) from pg_catalog.pg_index i \
+               join pg_catalog.pg_class x on x.oid = i.indexrelid \
+               where i.indrelid = c.oid and i.indisvalid and i.indpred is null and i.indkey[0] = a.attnum), \
+               case when c.reltuples >= 0 then c.reltuples::bigint::text end \
+               from unnest($1::text[]) as w (origin) cross join lateral parse_ident(w.origin) as p \
+               join pg_catalog.pg_namespace n on n.nspname = p[1] \
+               join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = p[2] \
+               join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attname = p[3]"
+            .to_owned(),
+        params: vec![Param::TextArray(origins.into())],
+    }
+}
+
 /// The SQL that makes the indexes, as comments: what is worth one is the administrator's to say.
 pub fn index_script(missing: &[&Looked]) -> String {
     let mut script = String::new();

@@ -1,5 +1,6 @@
 //! Mapping + catalog + request → what to run. No I/O.
 
+pub mod analysis;
 pub mod bind;
 pub mod catalog;
 mod codes;
@@ -11,6 +12,7 @@ pub mod filter;
 pub mod grants;
 mod leaves;
 pub mod ledger;
+pub mod listing;
 pub mod lock;
 mod lower;
 pub mod members;
@@ -19,6 +21,7 @@ pub mod patients;
 pub mod program;
 pub mod proof;
 pub mod push;
+pub mod reduce;
 mod reference;
 mod scope;
 pub mod search;

@@ -15,7 +15,7 @@ use jiff::tz::TimeZone;
 use self::compare::{Trim, decimal, equal};
 use self::condition::{Condition, narrow};
 use self::scope::Names;
-use super::catalog::Catalog;
+use super::catalog::{Catalog, Column};
 use super::search::{Ask, Compared, Look, Prefix, QuantityAsk, Step, Target, Test, Token, Wanted};
 use super::select::{Filter, quote_ident};
 use crate::mapping::tree::{ColumnExpr, Expr, ItemKind, Leaf, Mapping, Member, Object, Pack, Term, Value};
@@ -44,6 +44,27 @@ pub fn push(
         Condition::Sql(pieces) => narrow(filter, pieces),
     }
     true
+}
+
+/// The columns of the rows that one test of a search looks at in SQL, each with whether it is compared as it is, so that
+/// an index on it can serve; none when the test leaves no row out.
+pub fn turned(
+    pack: &Pack,
+    catalog: &Catalog,
+    mapping: &Mapping,
+    test: &Test,
+    zone: &str,
+) -> Option<Vec<(String, bool)>> {
+    let alone = Wanted { any: vec![vec![test.clone()]], none: Vec::new() };
+    let mut filter = Filter::default();
+    push(pack, catalog, mapping, &alone, zone, &mut filter).then(|| {
+        let sql = filter.conditions.concat();
+        let named = |column: &Column| {
+            let name = format!("q.{}", quote_ident(&column.name));
+            sql.contains(&name).then(|| (column.name.clone(), !sql.contains(&format!("btrim({name}"))))
+        };
+        catalog.rows.get(&mapping.name).into_iter().flat_map(|rows| &rows.columns).filter_map(named).collect()
+    })
 }
 
 /// A mapping seen from some place of its tree.

@@ -21,6 +21,21 @@ pub struct Wanted {
     pub none: Vec<Vec<Test>>,
 }
 
+impl Wanted {
+    /// The members of a resource that the searches look at, by their JSON names.
+    pub fn members(&self) -> impl Iterator<Item = &str> {
+        self.any.iter().chain(&self.none).flatten().flat_map(|test| &test.looks).flat_map(first)
+    }
+}
+
+/// The members of a resource that a look begins with: of a composite that is the resource's own, those of its parts.
+fn first(look: &Look) -> Vec<&str> {
+    match look.steps.first() {
+        Some(Step::Member(name)) => vec![name],
+        _ => look.parts.iter().flatten().flat_map(first).collect(),
+    }
+}
+
 /// One parameter of a search.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Test {

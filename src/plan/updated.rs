@@ -40,6 +40,11 @@ pub(super) fn stamps<'a>(mapping: &'a Mapping, rows: &RowSource) -> Vec<Stamp<'a
     mapping.header.updated.iter().filter_map(stamp).collect()
 }
 
+/// The columns of `updated` that are there, and which of them name transactions.
+pub fn columns<'a>(mapping: &'a Mapping, rows: &RowSource) -> Vec<(&'a str, bool)> {
+    stamps(mapping, rows).into_iter().map(|stamp| (stamp.name.text.as_str(), stamp.commit)).collect()
+}
+
 /// True for `xmin` of a table, which no catalog lists.
 pub(super) fn hidden(mapping: &Mapping, name: &str) -> bool {
     name == XMIN && matches!(mapping.header.rows.kind, RowsKind::Table { .. })

@@ -74,7 +74,7 @@ async fn what_is_refused_is_refused_at_once() {
     for (method, url, header, sent, status, code) in [
         ("GET", "/$export?_type=Nope", None, body(""), 400, "not-supported"),
         ("GET", "/$export?_foo=1", None, body(""), 400, "not-supported"),
-        ("GET", "/$export?_elements=id", None, body(""), 400, "not-supported"),
+        ("GET", "/$export?_elements=nope", None, body(""), 400, "value"),
         ("GET", "/$export?includeAssociatedData=x", None, body(""), 400, "not-supported"),
         ("GET", "/$export?_since=never", None, body(""), 400, "value"),
         ("GET", "/Group/nope/$export", None, body(""), 404, "not-found"),

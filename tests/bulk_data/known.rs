@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{Server, count, types};
 use crate::support::known::Known;
 
-async fn serve(more: &[(&str, &str)]) -> (Known, Server) {
+pub(super) async fn serve(more: &[(&str, &str)]) -> (Known, Server) {
     let known = Known::new(more).await;
     let mappings = known.mappings();
     let first = ["--database", known.database.dsn(), "--auth", "none", "--mappings", mappings.to_str().unwrap()];
@@ -14,7 +14,7 @@ async fn serve(more: &[(&str, &str)]) -> (Known, Server) {
 }
 
 /// The lines of the files of one type, or of messages.
-fn lines(server: &Server, items: &Value, name: &str) -> Vec<Value> {
+pub(super) fn lines(server: &Server, items: &Value, name: &str) -> Vec<Value> {
     let of_type = items.as_array().unwrap().iter().filter(|item| item["type"] == name);
     let texts: Vec<String> = of_type.map(|item| server.get(item["url"].as_str().unwrap()).text()).collect();
     texts.iter().flat_map(|text| text.lines()).map(|line| serde_json::from_str(line).unwrap()).collect()

@@ -2,6 +2,7 @@
 
 mod cohorts;
 mod control;
+mod elements;
 mod files;
 mod held;
 mod hostile;

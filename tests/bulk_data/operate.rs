@@ -61,7 +61,7 @@ async fn every_answer_is_a_sound_resource() {
         "/nope",
         "/Group/nope",
         "/Group?x=1",
-        "/$export?_type=Nope&_foo=1&_elements=id",
+        "/$export?_type=Nope&_foo=1&_elements=nope",
         "/bulk-status/x",
         "/$export-v4",
     ] {

@@ -1,6 +1,7 @@
 //! The binary as a shell sees it: exit codes, which stream says what, settings.
 
 mod demo;
+mod explain;
 mod preview;
 
 use std::io::Read;

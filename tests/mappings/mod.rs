@@ -2,7 +2,7 @@
 //!
 //! `schema.sql` makes the database, `mappings/` and `sql/` are the pack, `expected.ndjson` is every line of the export
 //! (resources, deletions, outcomes) and `expected.txt` the diagnostics; each is missing where there are none. `request.txt` may ask for less, one parameter
-//! per line: `type`, `since`, `until`, `patient`, and `pack` for a pack below `mappings/`.
+//! per line: `type`, `since`, `until`, `patient`, `elements`, and `pack` for a pack below `mappings/`.
 //! `BLESS=1 cargo test mappings` writes what is expected anew; `CASE=name` runs one.
 
 use std::fmt::Write as _;
@@ -96,6 +96,7 @@ fn request(case: &Path) -> (Parameters, String) {
             "patient" => asked.patients.push(value),
             "since" => asked.since = Some(value),
             "until" => asked.until = Some(value),
+            "elements" => asked.elements.push(value),
             "pack" => pack = value,
             _ => panic!("{}: no parameter `{name}`", case.display()),
         }

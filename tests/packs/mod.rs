@@ -3,6 +3,7 @@
 mod along;
 mod compare;
 mod differences;
+mod elements;
 mod engine;
 mod filters;
 mod levels;

@@ -173,12 +173,12 @@ fn the_token_endpoint_is_found_where_old_clients_look() {
 #[test]
 fn definitions_name_the_parameters_that_are_honoured() {
     for (id, code, levels, parameters) in [
-        ("export", "export", (true, false, false), 9),
-        ("patient-export", "export", (false, true, false), 10),
-        ("group-export", "export", (false, false, true), 10),
-        ("export-v4", "export-v4", (true, false, false), 9),
-        ("patient-export-v4", "export-v4", (false, true, false), 10),
-        ("group-export-v4", "export-v4", (false, false, true), 10),
+        ("export", "export", (true, false, false), 10),
+        ("patient-export", "export", (false, true, false), 11),
+        ("group-export", "export", (false, false, true), 11),
+        ("export-v4", "export-v4", (true, false, false), 10),
+        ("patient-export-v4", "export-v4", (false, true, false), 11),
+        ("group-export-v4", "export-v4", (false, false, true), 11),
     ] {
         let definition = operation_definition(id, &features()).expect(id);
         assert_eq!((&definition["id"], &definition["code"]), (&json!(id), &json!(code)));
@@ -196,6 +196,7 @@ fn definitions_name_the_parameters_that_are_honoured() {
                 "allowPartialManifests" => "allowPartialManifests=true",
                 "includeAssociatedData" => "includeAssociatedData=_reference-closure",
                 "patient" => "patient=Patient/1",
+                "_elements" => "_elements=id",
                 other => panic!("{other}"),
             };
             let known = Known {

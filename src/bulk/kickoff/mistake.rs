@@ -48,7 +48,7 @@ pub(super) enum Mistake {
 }
 
 /// Parameters of the specification that are refused, and why (K-46 to K-68).
-const UNSUPPORTED: &[&str] = &["_elements", "organizeOutputBy"];
+const UNSUPPORTED: &[&str] = &["organizeOutputBy"];
 
 impl Mistake {
     /// A parameter that nobody here honours.

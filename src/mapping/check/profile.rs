@@ -6,13 +6,13 @@ use super::Checker;
 use crate::fhir::profiles::{Expected, Profile, SliceRule, SliceTest, package, profile};
 use crate::mapping::diagnostic::Diagnostic;
 use crate::mapping::source::Span;
-use crate::mapping::tree::{Expr, Item, ItemKind, Member, Object, Value};
+use crate::mapping::tree::{Expr, Item, ItemKind, Member, Object, Project, Value};
 
 impl Checker<'_> {
     /// Checks the resource against every profile it declares.
     pub(super) fn profiles(&mut self, resource_type: &str, type_span: Span, root: &Object) {
         for (url, span) in declared(root) {
-            let Some(profile) = self.profile(&url) else { continue };
+            let Some(profile) = named(self.project, &url) else { continue };
             if profile.base != resource_type {
                 let message = format!("{} is a profile of {}, not of {resource_type}", profile.name, profile.base);
                 self.report.add(Diagnostic::error("M208", span, message));
@@ -32,14 +32,21 @@ impl Checker<'_> {
             }
         }
     }
+}
 
-    /// The profile of the packages the pack names, else of any that is known.
-    fn profile(&self, url: &str) -> Option<&'static Profile> {
-        let named = self.project.packages.iter().filter_map(|name| package(name));
-        let (bare, version) = url.split_once('|').map_or((url, None), |(url, version)| (url, Some(version)));
-        let mut named = named.filter(|package| version.is_none_or(|version| version == package.version));
-        named.find_map(|package| package.profile(bare)).or_else(|| profile(url))
-    }
+/// The profile of the packages the pack names, else of any that is known.
+fn named(project: &Project, url: &str) -> Option<&'static Profile> {
+    let packages = project.packages.iter().filter_map(|name| package(name));
+    let (bare, version) = url.split_once('|').map_or((url, None), |(url, version)| (url, Some(version)));
+    let mut packages = packages.filter(|package| version.is_none_or(|version| version == package.version));
+    packages.find_map(|package| package.profile(bare)).or_else(|| profile(url))
+}
+
+/// The root elements that the profiles a resource declares make mandatory.
+pub fn demanded<'a>(project: &'a Project, root: &'a Object) -> impl Iterator<Item = &'static str> + 'a {
+    let profiles = declared(root).into_iter().filter_map(|(url, _)| named(project, &url));
+    let paths = profiles.flat_map(Profile::mandatory).map(|constraint| constraint.path);
+    paths.filter(|path| !path.contains('.')).map(|path| path.split(':').next().unwrap_or(path))
 }
 
 /// Profiles declared by constants of `meta.profile`.

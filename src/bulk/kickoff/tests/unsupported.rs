@@ -20,13 +20,16 @@ fn urls_without_patients() {
     }
 }
 
-// K-09 K-33 K-46 K-66 K-67 T-41
+// K-09 K-33 K-66 T-41
 #[test]
 fn what_nobody_honours_is_refused_or_told() {
     for (query, want) in [
         ("_foo=1", "_foo: parameter `_foo` is not known"),
         ("_Type=Patient", "_Type: parameter `_Type` is not known"),
-        ("_elements=id,gender", "_elements: parameter `_elements` is not supported"),
+        (
+            "_elements=Patient.gender,Patient.name.family",
+            "_elements: `_elements` names `Patient.name.family`, which is not an element of a resource itself",
+        ),
         ("organizeOutputBy=Patient", "organizeOutputBy: parameter `organizeOutputBy` is not supported"),
         ("allowPartialManifests=1", "allowPartialManifests: `allowPartialManifests` is neither `true` nor `false`"),
         ("_outputFormat=parquet", "_outputFormat: the `_outputFormat` is not supported"),
