@@ -143,7 +143,9 @@ fn lists_of_ids_arrive_in_pieces() {
     let text = "\u{feff}id\r\nb\r\n\"Patient/a\"\n\n https://ehr.example.org/fhir/Patient/c \nb";
     for size in [1, 2, 3, 7, 1000] {
         let mut reader = RosterReader::new(BASE, true);
-        text.as_bytes().chunks(size).for_each(|part| reader.take(part).unwrap());
+        for part in text.as_bytes().chunks(size) {
+            reader.take(part).unwrap();
+        }
         let roster = reader.finish().unwrap().finish(0).unwrap();
         assert_eq!(roster.iter().map(|(id, _)| id).collect::<Vec<_>>(), ["a", "b", "c"], "{size}");
     }
