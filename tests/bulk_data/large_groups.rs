@@ -27,6 +27,7 @@ fn patient(server: &Server, status: &str) -> serde_json::Value {
 
 /// Sends a list of all but one of so many patients, and exports it, the mapped Group of the same patients, and those
 /// whom a search finds.
+#[expect(clippy::print_stdout, reason = "what was measured")]
 async fn many(number: usize) {
     let database = Database::with_options("").await;
     let admin = database.client().await;
