@@ -160,9 +160,8 @@ fn check(mut all: Map<String, Value>, members: Option<RosterBuilder>) -> Result<
         Some(_) => return Err(CohortError::Value("active", "must be `true`: delete a Group that is not in use")),
     }
     let filters = filters(all.remove("modifierExtension"))?;
-    let actual = match all.remove("actual") {
-        Some(Value::Bool(actual)) => actual,
-        _ => return Err(CohortError::Value("actual", "must be `true` or `false`")),
+    let Some(Value::Bool(actual)) = all.remove("actual") else {
+        return Err(CohortError::Value("actual", "must be `true` or `false`"));
     };
     match (filters.is_empty(), actual) {
         (true, false) => {

@@ -140,9 +140,13 @@ mod tests {
 
     fn roster(ids: &[&str], now: i64, before: Option<&Roster>) -> Roster {
         let mut builder = RosterBuilder::default();
-        ids.iter().for_each(|id| builder.push(id).unwrap());
+        for id in ids {
+            builder.push(id).unwrap();
+        }
         let mut roster = builder.finish(now).unwrap();
-        before.into_iter().for_each(|before| roster.keep_times(before));
+        if let Some(before) = before {
+            roster.keep_times(before);
+        }
         roster
     }
 

@@ -62,7 +62,9 @@ fn record(client: &str, id: &str, version: u64) -> Record {
 
 fn roster(count: u64, joined: i64) -> Roster {
     let mut builder = RosterBuilder::default();
-    (0..count).for_each(|n| builder.push(&format!("{n:036}")).unwrap());
+    for n in 0..count {
+        builder.push(&format!("{n:036}")).unwrap();
+    }
     builder.finish(joined).unwrap()
 }
 

@@ -224,7 +224,9 @@ mod tests {
 
     fn new(id: &str, ids: &[&str], version: Option<u64>) -> NewCohort {
         let mut members = RosterBuilder::default();
-        ids.iter().for_each(|id| members.push(id).unwrap());
+        for id in ids {
+            members.push(id).unwrap();
+        }
         let (client, members) = ("lab".to_owned(), Some(members.finish(0).unwrap()));
         NewCohort { client, id: id.to_owned(), content: None, filters: Vec::new(), members, version }
     }

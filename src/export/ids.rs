@@ -143,10 +143,10 @@ pub(super) async fn find(
     }
     let left =
         |missing: &[bool]| -> Vec<usize> { (0..ids.len()).filter(|at| missing.get(*at) == Some(&true)).collect() };
-    let mut wanted: BTreeMap<&str, u32> = match to_read.is_empty() {
-        true => BTreeMap::new(),
-        false => left(&missing).into_iter().filter_map(|at| Some((*ids.get(at)?, at as u32))).collect(),
-    };
+    let mut wanted: BTreeMap<&str, u32> = BTreeMap::new();
+    if !to_read.is_empty() {
+        wanted.extend(left(&missing).into_iter().filter_map(|at| Some((*ids.get(at)?, at as u32))));
+    }
     for (mapping, compiled) in to_read {
         if !wanted.is_empty() {
             read(session, &compiled, &mut wanted, |key, at| {

@@ -159,19 +159,19 @@ impl Membership<'_> {
 
     /// That a member row counts at a time.
     fn current(&self, at: &str) -> String {
-        let mut all = String::new();
+        let mut all = Vec::new();
         let column = |(name, _): Column<'_>| format!("m.{}", quote_ident(name));
         if let Some(inactive) = self.inactive {
-            all += &format!(" and {} is not true", column(inactive));
+            all.push(format!(" and {} is not true", column(inactive)));
         }
         if let Some(start) = self.start {
-            all += &format!(" and ({} <= {at} or {} is null)", self.instant(start, false), column(start));
+            all.push(format!(" and ({} <= {at} or {} is null)", self.instant(start, false), column(start)));
         }
         if let Some(end) = self.end {
             // The end of a period is a part of it.
-            all += &format!(" and ({} >= {at} or {} is null)", self.instant(end, true), column(end));
+            all.push(format!(" and ({} >= {at} or {} is null)", self.instant(end, true), column(end)));
         }
-        all
+        all.concat()
     }
 
     /// A time column as `timestamptz`; of a date the first instant, or `late` one of the next day.
