@@ -95,9 +95,11 @@ fn under_way(ask: &Ask<'_>, job: &Job) -> HttpResponse {
 
 /// How far a job is, and when to ask again; at once for what is there.
 fn say_progress(response: &mut HttpResponseBuilder, ask: &Ask<'_>, job: &Job, there: bool) {
-    let progress = ask.service.jobs.progress(job.id).unwrap_or_default();
+    if !job.ended() {
+        let progress = ask.service.jobs.progress(job.id).unwrap_or_default();
+        response.insert_header((X_PROGRESS, told(&job.state, &progress)));
+    }
     let age = ask.service.clock.now_micros().saturating_sub(job.created_at) / 1_000_000;
-    response.insert_header((X_PROGRESS, told(&job.state, &progress)));
     response.insert_header((header::RETRY_AFTER, if there { 1 } else { pause(age) }));
 }
 
