@@ -242,6 +242,12 @@ fn parameters(scope: Scope, dialect: Dialect) -> Vec<Value> {
         one("_until", "1", "instant", "Only resources that changed before it.".to_owned()),
         one("_minimumFileSize", "1", "positiveInt", "Bytes that files should have, before compression.".to_owned()),
         one("_maximumFileSize", "1", "positiveInt", "Bytes that no file has more of, before compression.".to_owned()),
+        one(
+            "allowPartialManifests",
+            "1",
+            "boolean",
+            "Files may be told on pages of the manifest while the export runs.".to_owned(),
+        ),
         one("_type", "*", "string", format!("Only these resource types. {lists}")),
         one(
             "_typeFilter",

@@ -171,7 +171,6 @@ impl Asked {
     ) -> Result<Self, Mistake> {
         let mut asked = Self::default();
         let mut format = None;
-        let mut partial = None;
         for Pair { name, value, carrier } in pairs {
             let once = match name.as_str() {
                 "_type" => {
@@ -192,7 +191,6 @@ impl Asked {
                 "_since" => ("_since", &mut asked.parameters.since),
                 "_until" => ("_until", &mut asked.parameters.until),
                 "_outputFormat" => ("_outputFormat", &mut format),
-                "allowPartialManifests" => ("allowPartialManifests", &mut partial),
                 // Of FHIR's general parameters these change nothing: there is one form.
                 "_format" | "_pretty" => continue,
                 _ => {
@@ -209,7 +207,6 @@ impl Asked {
             ("_since", &mut asked.parameters.since),
             ("_until", &mut asked.parameters.until),
             ("_outputFormat", &mut format),
-            ("allowPartialManifests", &mut partial),
         ] {
             if mistakes.contains(&Mistake::Contradiction(name)) {
                 *kept = None;
@@ -217,11 +214,6 @@ impl Asked {
         }
         if format.as_deref().is_some_and(|format| !is_ndjson(format)) {
             add(mistakes, Mistake::OutputFormat);
-        }
-        match partial.map(|text| text.trim().to_ascii_lowercase()).as_deref() {
-            None | Some("false") => {}
-            Some("true") => add(mistakes, Mistake::unsupported("allowPartialManifests")),
-            Some(_) => add(mistakes, Mistake::NotABoolean("allowPartialManifests")),
         }
         Ok(asked)
     }

@@ -3,6 +3,8 @@
 //! Its form is read by clients of every published version: `error` is always there, `outcome` repeats it under the
 //! name of the coming version, and `extension` is an object.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::kickoff::Dialect;
@@ -86,6 +88,11 @@ impl Manifest {
         self
     }
 
+    /// Every file it lists.
+    pub fn files(&self) -> impl Iterator<Item = &ManifestFile> {
+        self.output.iter().chain(self.deleted.iter().flatten()).chain(&self.outcome)
+    }
+
     /// The manifest over HTTP. `$export` has all that readers of versions 1 to 3 need, and `type` in every item (M-13,
     /// T-02, T-24); `$export-v4` has neither `request` nor `error`, and only items of `output` are typed (M-14).
     pub fn to_json(&self, form: &Form<'_>) -> Result<Vec<u8>, serde_json::Error> {
@@ -100,6 +107,7 @@ impl Manifest {
             deleted: self.deleted.as_deref().map(|deleted| form.files(deleted, compatible)),
             error: compatible.then(|| form.files(&self.outcome, true)),
             outcome: form.files(&self.outcome, compatible),
+            link: form.next.map(|url| [BTreeMap::from([("relation", "next"), ("url", url)])]),
         })
     }
 
@@ -131,6 +139,8 @@ pub struct Form<'a> {
     pub file_base: &'a str,
     /// Whether the files need the access token the export needed (M-04).
     pub requires_access_token: bool,
+    /// Absolute URL of the page that comes next (S-15).
+    pub next: Option<&'a str>,
 }
 
 impl Form<'_> {
@@ -189,6 +199,8 @@ struct Public<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Vec<PublicFile<'a>>>,
     outcome: Vec<PublicFile<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    link: Option<[BTreeMap<&'a str, &'a str>; 1]>,
 }
 
 /// Where a type stands in the manifest: loaders want the targets of references first.
@@ -287,7 +299,7 @@ mod tests {
 
     /// What `GET [status]` answers.
     fn public(manifest: &Manifest, dialect: Dialect, file_base: &str) -> Value {
-        let form = Form { dialect, file_base, requires_access_token: true };
+        let form = Form { dialect, file_base, requires_access_token: true, next: None };
         serde_json::from_slice(&manifest.to_json(&form).unwrap()).unwrap()
     }
 
@@ -335,6 +347,18 @@ mod tests {
         assert_eq!(empty.get("deleted"), None, "deletions were not computed");
         let none = Manifest { deleted: Some(Vec::new()), ..manifest() };
         assert_eq!(public(&none, Dialect::Compatible, "https://h")["deleted"], json!([]));
+    }
+
+    // S-15 T-04
+    #[test]
+    fn a_page_says_where_the_next_one_is() {
+        for dialect in [Dialect::Compatible, Dialect::V4] {
+            let next = Some("https://h/r4/bulk-status/j/page/2");
+            let form = Form { dialect, file_base: "", requires_access_token: true, next };
+            let page: Value = serde_json::from_slice(&manifest().to_json(&form).unwrap()).unwrap();
+            assert_eq!(page["link"], json!([{"relation": "next", "url": "https://h/r4/bulk-status/j/page/2"}]));
+            assert_eq!(public(&manifest(), dialect, "").get("link"), None);
+        }
     }
 
     // M-14

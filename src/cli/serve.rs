@@ -40,6 +40,7 @@ pub(super) fn run(settings: &Settings) -> Result<Exit, Failure> {
     let mut options = ExportOptions {
         file_bytes: settings.file_size,
         codec: settings.codec.unwrap_or(Codec::Gzip),
+        page_interval: server.page_interval,
         ..ExportOptions::default()
     };
     if let Some(workers) = settings.workers {

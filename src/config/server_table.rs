@@ -277,6 +277,15 @@ pub const SERVER_SETTINGS: &[Setting] = &[
             export ends.",
     },
     Setting {
+        name: "page-interval",
+        kind: Kind::Time(0, 3600),
+        default: Some("10s"),
+        env: "SMELT_PAGE_INTERVAL",
+        flag: "--page-interval",
+        meaning: "Least time between two pages of the manifest of an export with `allowPartialManifests=true`. What is \
+            done before the first time is over is on one page with the rest.",
+    },
+    Setting {
         name: "polls-per-minute",
         kind: Kind::Count,
         default: Some("120"),

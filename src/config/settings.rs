@@ -258,6 +258,7 @@ mod tests {
             ("base-url", "ehr.example.org"),
             ("token-lifetime", "1s"),
             ("status-hold", "11s"),
+            ("page-interval", "2h"),
             ("trusted-proxies", "proxy"),
             ("require-prefer", "maybe"),
         ] {

@@ -1,6 +1,8 @@
 //! How an export is run, and what it gives.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::bulk::manifest::Manifest;
@@ -33,6 +35,32 @@ pub struct ExportOptions {
     pub ledger: Option<PathBuf>,
     /// What is to be told beside what the export itself finds: parameters that were ignored (K-09).
     pub notices: Vec<OperationOutcome>,
+    /// Who is told of files while the export goes on; without, they become visible together at its end.
+    pub early: Option<Publish>,
+    /// Least time between two pages of what is told early.
+    pub page_interval: Duration,
+}
+
+/// Takes pages of a manifest while the export goes on.
+#[derive(Clone)]
+pub struct Publish(Arc<dyn Fn(Manifest) -> bool + Send + Sync>);
+
+impl Publish {
+    /// `publish` makes a page known, for good; false when it cannot, then its files come on a later page. It is called
+    /// by one thread at a time.
+    pub fn new(publish: impl Fn(Manifest) -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(publish))
+    }
+
+    pub(super) fn publish(&self, page: Manifest) -> bool {
+        self.0(page)
+    }
+}
+
+impl fmt::Debug for Publish {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Publish")
+    }
 }
 
 impl Default for ExportOptions {
@@ -49,6 +77,8 @@ impl Default for ExportOptions {
             request_url: String::new(),
             ledger: None,
             notices: Vec::new(),
+            early: None,
+            page_interval: Duration::from_secs(10),
         }
     }
 }
@@ -56,7 +86,7 @@ impl Default for ExportOptions {
 /// A finished export.
 #[derive(Debug)]
 pub struct Exported {
-    /// As written to `manifest.json`.
+    /// As written to `manifest.json`, but for what was published early.
     pub manifest: Manifest,
     /// As written to `report.json`.
     pub report: Report,

@@ -1,7 +1,7 @@
 //! Snapshot → patients → proofs → splits → workers → files → manifest.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use tokio::runtime::Runtime;
@@ -9,22 +9,20 @@ use tokio_util::sync::CancellationToken;
 
 use super::failures::Tally;
 use super::ledger::Deletions;
+use super::listing::{Listed, Listing, OUTCOMES};
 use super::plan::{Part, Planned, deletions_unknown, notice, plan, text_of};
 use super::prepare::Prepared;
 use super::progress::Counting;
-use super::shelf::{DELETED, Filled, Shelf, Store};
+use super::shelf::{Filled, Shelf, Store, lock};
 use super::worker::{Done, Shared, Task, work};
 use super::{ExportError, ExportOptions, Exported};
-use crate::bulk::manifest::{Manifest, ManifestExtension, ManifestFile, Stored};
-use crate::bulk::report::{FileReport, Report, Request, Timings, Versions, Watermark};
+use crate::bulk::manifest::{Manifest, ManifestExtension};
+use crate::bulk::report::{Report, Request, Timings, Versions, Watermark};
 use crate::bulk::request::ExportRequest;
 use crate::fhir::instant::Instant as FhirInstant;
 use crate::fhir::outcome::{IssueType, OperationOutcome};
-use crate::sink::{Codec, Sink, SinkFile, StoredFile};
+use crate::sink::{Codec, Sink, SinkFile as _};
 use crate::source::Source;
-
-/// Base name of files with messages.
-const OUTCOMES: &str = "OperationOutcome";
 
 /// How many files an export may have whose client chose their size: each costs time, memory and a line of the manifest.
 const MOST_FILES: usize = 10_000;
@@ -90,7 +88,7 @@ pub fn export<S: Sink>(
 
     let files = request.files;
     let largest = options.file_bytes.min(files.maximum.unwrap_or(u64::MAX));
-    if files.minimum.is_some_and(|minimum| minimum > largest) {
+    if files.minimum.is_some_and(|minimum| minimum >= largest) {
         notices.push(notice(
             IssueType::Informational,
             &format!(
@@ -98,7 +96,25 @@ pub fn export<S: Sink>(
             ),
         ));
     }
-    let store = Store::new(sink, options.codec, largest, files.maximum.map_or(usize::MAX, |_| MOST_FILES));
+    let transaction_time = instant(snapshot.transaction_time());
+    let page = Manifest {
+        transaction_time: transaction_time.clone(),
+        request: options.request_url.clone(),
+        requires_access_token: false,
+        output: Vec::new(),
+        deleted: None,
+        outcome: Vec::new(),
+        extension: ManifestExtension {
+            software: concat!("smelt ", env!("CARGO_PKG_VERSION")).to_owned(),
+            pack: prepared.pack.project.name.clone(),
+            pack_digest: prepared.pack.digest.clone(),
+        },
+    };
+    let listing = Mutex::new(Listing::new(options, page, stop.clone()));
+    let mut store = Store::new(sink, options.codec, largest, files.maximum.map_or(usize::MAX, |_| MOST_FILES));
+    if options.early.is_some() {
+        store = store.early(&listing);
+    }
     let shelf = Shelf::new(&store);
     let shared = Shared {
         store: &store,
@@ -129,7 +145,7 @@ pub fn export<S: Sink>(
                 let mut done: Vec<Done<S::File>> = Vec::new();
                 let mut failure: Option<ExportError> = None;
                 for _ in 0..options.workers.max(1) {
-                    match results.recv().await {
+                    match next(&mut results, &listing, options).await {
                         Some(Ok(part)) => done.push(part),
                         // What cancelled the others says more than that they were cancelled.
                         Some(Err(ExportError::Cancelled)) => {
@@ -210,27 +226,12 @@ pub fn export<S: Sink>(
     if known {
         notices.extend(undeclared.into_iter().map(|mapping| deletions_unknown(mapping, None)));
     }
-    let mut finish =
-        Finish { options, output: Vec::new(), deleted: Vec::new(), outcome: Vec::new(), files: Vec::new() };
     whole.extend(shelf.end()?);
-    finish.commit(whole)?;
     outcomes(&shelf, &parts, &tallies, &notices)?;
-    finish.commit(shelf.end()?)?;
-    let transaction_time = instant(snapshot.transaction_time());
-    let manifest = Manifest {
-        transaction_time: transaction_time.clone(),
-        request: options.request_url.clone(),
-        requires_access_token: false,
-        output: finish.output,
-        deleted: known.then_some(finish.deleted),
-        outcome: finish.outcome,
-        extension: ManifestExtension {
-            software: concat!("smelt ", env!("CARGO_PKG_VERSION")).to_owned(),
-            pack: prepared.pack.project.name.clone(),
-            pack_digest: prepared.pack.digest.clone(),
-        },
-    }
-    .sorted();
+    whole.extend(shelf.end()?);
+    let mut listing = listing.into_inner().unwrap_or_else(PoisonError::into_inner);
+    whole.into_iter().try_for_each(|file| listing.add(file))?;
+    let Listed { page: manifest, whole, told } = listing.end(known);
     let report = Report {
         format: 1,
         versions: Versions {
@@ -260,7 +261,7 @@ pub fn export<S: Sink>(
                 report
             })
             .collect(),
-        files: finish.files,
+        files: told,
     };
     let write = |name: &str, bytes: Vec<u8>| -> Result<(), ExportError> {
         let mut file = sink.create(name, Codec::None)?;
@@ -274,9 +275,25 @@ pub fn export<S: Sink>(
     }
     write("report.json", report.to_json().map_err(ExportError::Manifest)?)?;
     // Last: where it is, the export is whole.
-    write("manifest.json", manifest.to_file_json().map_err(ExportError::Manifest)?)?;
+    write("manifest.json", whole.to_file_json().map_err(ExportError::Manifest)?)?;
     sink.finish()?;
     Ok(Exported { manifest, report })
+}
+
+/// What the next worker that ends has done. Meanwhile pages are published when it is time.
+async fn next<T>(
+    results: &mut tokio::sync::mpsc::UnboundedReceiver<T>,
+    listing: &Mutex<Listing>,
+    options: &ExportOptions,
+) -> Option<T> {
+    let waits = options.early.is_some() && !options.page_interval.is_zero();
+    loop {
+        tokio::select! {
+            biased;
+            result = results.recv() => return result,
+            () = tokio::time::sleep(options.page_interval), if waits => lock(listing).publish(),
+        }
+    }
 }
 
 fn version_text(number: u32) -> String {
@@ -286,56 +303,6 @@ fn version_text(number: u32) -> String {
 /// A FHIR instant; microseconds are rounded down to milliseconds, so that nothing is lost between two exports.
 pub(super) fn instant(micros: i64) -> String {
     FhirInstant::from_unix_micros(micros).map(|instant| instant.to_string()).unwrap_or_default()
-}
-
-/// Commits files and writes those that speak about the others.
-struct Finish<'a> {
-    options: &'a ExportOptions,
-    output: Vec<ManifestFile>,
-    deleted: Vec<ManifestFile>,
-    outcome: Vec<ManifestFile>,
-    files: Vec<FileReport>,
-}
-
-impl Finish<'_> {
-    fn commit<F: SinkFile>(&mut self, files: Vec<Filled<F>>) -> Result<(), ExportError> {
-        for Filled { base, count, file } in files {
-            let stored = file.commit()?;
-            let (resource_type, list) = match base.as_str() {
-                DELETED => ("Bundle", &mut self.deleted),
-                OUTCOMES => (OUTCOMES, &mut self.outcome),
-                resource_type => (resource_type, &mut self.output),
-            };
-            let (entry, told) = entry(self.options, resource_type, count, &stored);
-            list.push(entry);
-            self.files.push(told);
-        }
-        Ok(())
-    }
-}
-
-/// A file in the manifest, and in the report.
-fn entry(options: &ExportOptions, resource_type: &str, count: u64, stored: &StoredFile) -> (ManifestFile, FileReport) {
-    let told = FileReport {
-        name: stored.name.clone(),
-        resource_type: resource_type.to_owned(),
-        count,
-        bytes: stored.raw_bytes,
-        stored_bytes: stored.bytes,
-        sha256: stored.sha256.clone(),
-    };
-    let entry = ManifestFile {
-        resource_type: resource_type.to_owned(),
-        url: format!("{}{}", options.base_url, stored.name),
-        count,
-        file_size: stored.raw_bytes,
-        stored: Stored {
-            stored_size: stored.bytes,
-            sha256: stored.sha256.clone(),
-            content_encoding: options.codec.content_encoding().map(str::to_owned),
-        },
-    };
-    (entry, told)
 }
 
 /// Writes what is to be told about the export.

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::ExportError;
+use super::listing::{Listing, OUTCOMES};
 use super::spill::Spill;
 use crate::sink::{Codec, Sink, SinkFile};
 
@@ -21,13 +22,20 @@ pub(super) struct Store<'a, S> {
     largest: u64,
     /// How many files there may be.
     most: usize,
+    /// Where whole files go while the export goes on.
+    early: Option<&'a Mutex<Listing>>,
     /// Files made so far, by base name.
     made: Mutex<HashMap<String, usize>>,
 }
 
 impl<'a, S: Sink> Store<'a, S> {
     pub(super) fn new(sink: &'a S, codec: Codec, largest: u64, most: usize) -> Self {
-        Self { sink, codec, largest, most, made: Mutex::default() }
+        Self { sink, codec, largest, most, early: None, made: Mutex::default() }
+    }
+
+    /// Lists resources as soon as a file of them is whole.
+    pub(super) fn early(self, listing: &'a Mutex<Listing>) -> Self {
+        Self { early: Some(listing), ..self }
     }
 
     /// A new file of this base name, with its next number.
@@ -100,7 +108,13 @@ impl<'a, S: Sink> Shelf<'a, S> {
         })
     }
 
-    /// Ends every file; all that are whole.
+    /// Ends the file of a type of which no more comes.
+    pub(super) fn finish(&self, base: &str) -> Result<(), ExportError> {
+        let open = lock(&self.slot(base)).take();
+        open.map_or(Ok(()), |open| self.close(open))
+    }
+
+    /// Ends every file; all that are whole and not listed.
     pub(super) fn end(&self) -> Result<Vec<Filled<S::File>>, ExportError> {
         let open: Vec<Slot<S::File>> = lock(&self.open).drain().map(|(_, slot)| slot).collect();
         for slot in open {
@@ -168,6 +182,13 @@ impl<'a, S: Sink> Shelf<'a, S> {
     }
 
     fn close(&self, mut full: Filled<S::File>) -> Result<(), ExportError> {
+        if let Some(listing) = self.store.early.filter(|_| ![DELETED, OUTCOMES].contains(&full.base.as_str())) {
+            full.file.seal()?;
+            let mut listing = lock(listing);
+            listing.add(full)?;
+            listing.publish();
+            return Ok(());
+        }
         full.file.end()?;
         let mut whole = lock(&self.whole);
         // While it becomes durable the next one is written; more than one behind would be memory without bound.
@@ -188,7 +209,7 @@ fn first_line(lines: &[u8]) -> usize {
     lines.iter().position(|byte| *byte == b'\n').map_or(lines.len(), |at| at + 1)
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

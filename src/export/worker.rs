@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::io::Read as _;
 use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
@@ -12,7 +12,7 @@ use super::ExportError;
 use super::drive::{Buffers, drive};
 use super::failures::Tally;
 use super::progress::Counting;
-use super::shelf::{DELETED, Filled, Shelf, Store};
+use super::shelf::{DELETED, Filled, Shelf, Store, lock};
 use super::spill::Spill;
 use crate::encode::{Encoder, Limits, Output, Search, Settled, Spill as SpillOrder};
 use crate::plan::program::Compiled;
@@ -40,6 +40,13 @@ pub(super) struct Task {
     pub(super) deletes: bool,
 }
 
+impl Task {
+    /// Base name of the files it fills.
+    fn base(&self) -> &str {
+        if self.deletes { DELETED } else { &self.compiled.program.resource_type }
+    }
+}
+
 /// What all workers of one export share.
 pub(super) struct Shared<'a, S: Sink> {
     pub(super) store: &'a Store<'a, S>,
@@ -52,6 +59,13 @@ pub(super) struct Shared<'a, S: Sink> {
     pub(super) chunk_bytes: usize,
     /// Sessions one worker may hold; lists beyond it share one through portals.
     pub(super) sessions: usize,
+}
+
+impl<S: Sink> Shared<'_, S> {
+    /// Whether more of a file's resources may come.
+    fn awaits(&self, base: &str) -> bool {
+        lock(&self.queue).iter().any(|task| task.base() == base)
+    }
 }
 
 /// What a worker leaves.
@@ -84,7 +98,7 @@ async fn run<S: Sink>(shared: &Shared<'_, S>) -> Result<Done<S::File>, ExportErr
     let mut sessions = Vec::new();
     let mut buffers = Buffers::default();
     loop {
-        let task = shared.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        let task = lock(&shared.queue).pop_front();
         let Some(task) = task else { break };
         let began = Instant::now();
         let mut rows = streams(shared, &mut sessions, &task).await?;
@@ -104,6 +118,10 @@ async fn run<S: Sink>(shared: &Shared<'_, S>) -> Result<Done<S::File>, ExportErr
             shared.progress.finish(&task.compiled.program.resource_type);
         }
         tallies.entry(task.tally).or_default().merge(tally);
+        // On a shelf of all workers another one may still be writing.
+        if shared.shelf.is_none() && !shared.awaits(task.base()) {
+            own.finish(task.base())?;
+        }
     }
     Ok(Done { files: own.end()?, tallies })
 }
@@ -160,7 +178,7 @@ impl<S: Sink> Files<'_, S> {
         if let Some(only) = &task.only {
             tally.filtered += sift(only, &mut settled, begun > 0, spill)?;
         }
-        let base = if task.deletes { DELETED } else { kind };
+        let base = task.base();
         let mut lines = settled.bytes.as_slice();
         if begun > 0 && !spill.is_empty() {
             let end = lines.split_inclusive(|byte| *byte == b'\n').next().unwrap_or_default();

@@ -159,7 +159,8 @@ async fn route(ask: &mut Ask<'_>, endpoint: Option<Endpoint>) -> Result<HttpResp
         Endpoint::Groups => groups::search(ask).await,
         Endpoint::Group(id) => groups::read(ask, id).await,
         Endpoint::Status(job) if method == "DELETE" => status::delete(ask, &job).await,
-        Endpoint::Status(job) => status::status(ask, &job).await,
+        Endpoint::Status(job) => status::status(ask, &job, 1).await,
+        Endpoint::StatusPage(job, page) => status::status(ask, &job, page).await,
         Endpoint::File { capability, job, name } => download::file(ask, capability.as_deref(), &job, &name).await,
     }
 }

@@ -170,9 +170,9 @@ impl Event {
         // As a poll is answered, or was.
         let status = if deed == Deed::Failed { 500 } else { 200 };
         let mut details = match &job.state {
-            State::Completed { manifest, rejected } => vec![
+            State::Completed { rejected, .. } => vec![
                 ("files", job.files().count().to_string()),
-                ("resources", manifest.output.iter().map(|file| file.count).sum::<u64>().to_string()),
+                ("resources", job.output().map(|file| file.count).sum::<u64>().to_string()),
                 ("rejected", rejected.to_string()),
             ],
             State::Failed(failed) => vec![("reason", failed.text.clone())],

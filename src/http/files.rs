@@ -38,9 +38,9 @@ impl Form {
         let coding = accepted.choose(&[stored, Coding::Identity]).unwrap_or(Coding::Identity);
         let size = if coding == Coding::Identity { meta.file_size } else { meta.stored.stored_size };
         let digest = meta.stored.sha256.as_deref().and_then(|digest| digest.get(..32));
-        let name = digest.map_or_else(|| format!("{}-{}", open.completed_at, meta.file_size), str::to_owned);
+        let name = digest.map_or_else(|| format!("{}-{}", open.whole_at, meta.file_size), str::to_owned);
         let tag = format!("\"{name}{}\"", coding.name().map(|name| format!("-{name}")).unwrap_or_default());
-        let modified = SystemTime::UNIX_EPOCH + Duration::from_micros(open.completed_at.max(0) as u64);
+        let modified = SystemTime::UNIX_EPOCH + Duration::from_micros(open.whole_at.max(0) as u64);
         Self { coding, stored, size, tag, modified }
     }
 }

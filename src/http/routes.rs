@@ -33,6 +33,8 @@ pub(super) enum Endpoint {
     Group(String),
     /// The status of a job, and its end.
     Status(String),
+    /// A page of a job's manifest, from the second on.
+    StatusPage(String, usize),
     /// A file of a job.
     File {
         /// The signature that opens it.
@@ -74,6 +76,7 @@ impl Endpoint {
             ["Group"] => Self::Groups,
             ["Group", id] => Self::Group(own(id)),
             ["bulk-status", job] => Self::Status(own(job)),
+            ["bulk-status", job, "page", number] => Self::StatusPage(own(job), page(number)?),
             ["bulk-files", job, name] => Self::File { capability: None, job: own(job), name: own(name) },
             ["bulk-files", capability, job, name] => {
                 Self::File { capability: Some(own(capability)), job: own(job), name: own(name) }
@@ -109,7 +112,7 @@ impl Endpoint {
             Self::Export(..) => "kick-off",
             Self::Groups => "group-search",
             Self::Group(_) => "group-read",
-            Self::Status(_) => "status",
+            Self::Status(_) | Self::StatusPage(..) => "status",
             Self::File { .. } => "file",
         }
     }
@@ -118,6 +121,11 @@ impl Endpoint {
     pub(super) fn is_public(&self) -> bool {
         matches!(self, Self::Metadata | Self::Discovery | Self::Definition(_))
     }
+}
+
+/// The number of a page; each has one name.
+fn page(text: &str) -> Option<usize> {
+    text.parse().ok().filter(|number: &usize| *number > 1 && number.to_string() == text)
 }
 
 fn dialect(operation: &str) -> Option<Dialect> {
@@ -190,6 +198,8 @@ mod tests {
             ("/fhir/Group", Endpoint::Groups),
             ("/fhir/Group/g-1", Endpoint::Group("g-1".to_owned())),
             ("/fhir/bulk-status/abc", Endpoint::Status("abc".to_owned())),
+            ("/fhir/bulk-status/abc/page/2", Endpoint::StatusPage("abc".to_owned(), 2)),
+            ("/fhir/bulk-status/abc/page/10/", Endpoint::StatusPage("abc".to_owned(), 10)),
             (
                 "/fhir/bulk-files/abc/Patient.001.ndjson",
                 Endpoint::File { capability: None, job: "abc".to_owned(), name: "Patient.001.ndjson".to_owned() },
@@ -219,6 +229,12 @@ mod tests {
             "/fhir/Observation/$export",
             "/fhir/$Export",
             "/fhir/Group//$export",
+            "/fhir/bulk-status/abc/page",
+            "/fhir/bulk-status/abc/page/0",
+            "/fhir/bulk-status/abc/page/1",
+            "/fhir/bulk-status/abc/page/02",
+            "/fhir/bulk-status/abc/page/-2",
+            "/fhir/bulk-status/abc/page/99999999999999999999",
             "/fhir/bulk-files/abc/..",
             "/fhir/bulk-files/abc/%2e%2e%2fstate.redb/x/y",
             "/fhir/bulk-files/abc/a%2Fb",

@@ -35,18 +35,28 @@ fn covered(access: &Access, job: &Job) -> Result<(), Problem> {
     if lacking.is_empty() { Ok(()) } else { Err(Problem::Scope(lacking)) }
 }
 
-/// Answers a poll.
-pub(super) async fn status(ask: &Ask<'_>, id: &str) -> Result<HttpResponse, Problem> {
+/// Answers a poll of a page, which is the first one where there are no pages.
+pub(super) async fn status(ask: &Ask<'_>, id: &str, page: usize) -> Result<HttpResponse, Problem> {
     let access = ask.access().await?;
     let job = visible(ask, &access, id)?;
     covered(&access, &job)?;
     let service = ask.service;
-    service.polls.take(id, service.clock.now_micros()).map_err(Problem::Polls)?;
+    if page > 1 && !linked(&job, page) {
+        return Err(Problem::NoJob);
+    }
+    // What is there is fetched, as a file is, and not polled for.
+    if job.pages.len() < page {
+        service.polls.take(id, service.clock.now_micros()).map_err(Problem::Polls)?;
+    }
+    let there = job.ended() || job.pages.len() >= page;
     let hold = if ask.is_head() || service.is_draining() { Duration::ZERO } else { service.options.status_hold };
-    let job = if job.ended() { job } else { service.jobs.wait(job.id, hold).await.ok_or(Problem::NoJob)? };
+    let job = if there { job } else { service.jobs.wait(job.id, hold).await.ok_or(Problem::NoJob)? };
+    if let Some(found) = job.pages.get(page - 1) {
+        return manifest(ask, &access, &job, found, Some(page + 1)).await;
+    }
     match &job.state {
         State::Accepted | State::InProgress => Ok(under_way(ask, &job)),
-        State::Completed { manifest, .. } => completed(ask, &access, &job, manifest).await,
+        State::Completed { manifest: last, .. } => manifest(ask, &access, &job, last, None).await,
         State::Failed(failed) => {
             let problem = Problem::Export(failed.clone());
             if !job.separate_status {
@@ -58,6 +68,12 @@ pub(super) async fn status(ask: &Ask<'_>, id: &str) -> Result<HttpResponse, Prob
             Ok(response.body(outcome.to_json()))
         }
     }
+}
+
+/// Whether a page may have been linked to: by the one before it, or by one that a failure took back.
+fn linked(job: &Job, page: usize) -> bool {
+    let failed = matches!(job.state, State::Failed(_)) && job.request.files.early;
+    failed || (!job.pages.is_empty() && page <= job.pages.len() + 1)
 }
 
 /// An answer about a job whose status is this (S-10).
@@ -72,12 +88,19 @@ fn said(job: &Job, status: StatusCode) -> HttpResponseBuilder {
 }
 
 fn under_way(ask: &Ask<'_>, job: &Job) -> HttpResponse {
-    let progress = ask.service.jobs.progress(job.id).unwrap_or_default();
-    let age = ask.service.clock.now_micros().saturating_sub(job.created_at) / 1_000_000;
     let mut response = said(job, StatusCode::ACCEPTED);
-    response.insert_header((X_PROGRESS, told(&job.state, &progress)));
-    response.insert_header((header::RETRY_AFTER, pause(age)));
+    say_progress(&mut response, ask, job, false);
     response.finish()
+}
+
+/// How far a job is, and when to ask again; at once for what is there.
+fn say_progress(response: &mut HttpResponseBuilder, ask: &Ask<'_>, job: &Job, there: bool) {
+    if !job.ended() {
+        let progress = ask.service.jobs.progress(job.id).unwrap_or_default();
+        response.insert_header((X_PROGRESS, told(&job.state, &progress)));
+    }
+    let age = ask.service.clock.now_micros().saturating_sub(job.created_at) / 1_000_000;
+    response.insert_header((header::RETRY_AFTER, if there { 1 } else { pause(age) }));
 }
 
 /// Seconds until the next poll: 1 at first, more as the job grows old (S-03).
@@ -106,7 +129,14 @@ fn told(state: &State, progress: &Progress) -> String {
     }
 }
 
-async fn completed(ask: &Ask<'_>, access: &Access, job: &Job, manifest: &Manifest) -> Result<HttpResponse, Problem> {
+/// Answers with a page of the manifest: 200 is the last one, whatever becomes of the job meanwhile (S-14, S-15).
+async fn manifest(
+    ask: &Ask<'_>,
+    access: &Access,
+    job: &Job,
+    page: &Manifest,
+    next: Option<usize>,
+) -> Result<HttpResponse, Problem> {
     let service = ask.service;
     let mut expires = job.expires_at.map(|at| at.div_euclid(1_000_000));
     let base = match service.options.signed_files.filter(|_| service.authority.protects()) {
@@ -115,20 +145,26 @@ async fn completed(ask: &Ask<'_>, access: &Access, job: &Job, manifest: &Manifes
             let until = service.clock.now_seconds().saturating_add(lifetime.as_secs() as i64);
             let segment = capability::sign(&service.key, &job.id.to_string(), until);
             // The manifest is good for as long as its URLs are (M-20); a new one has new URLs.
-            expires = expires.map(|at| at.min(until));
+            expires = Some(expires.map_or(until, |at| at.min(until)));
             format!("/bulk-files/{segment}/{}", job.id)
         }
     };
     let dialect = if job.dialect == Dialect::V4.operation() { Dialect::V4 } else { Dialect::Compatible };
     let file_base = service.options.base_url.at(&base);
-    let form = Form { dialect, file_base: &file_base, requires_access_token: service.files_need_token() };
-    let body = manifest.to_json(&form).map_err(|error| {
+    let link = next.map(|number| service.options.base_url.at(&format!("/bulk-status/{}/page/{number}", job.id)));
+    let requires_access_token = service.files_need_token();
+    let form = Form { dialect, file_base: &file_base, requires_access_token, next: link.as_deref() };
+    let body = page.to_json(&form).map_err(|error| {
         tracing::error!(job = %job.id, %error, "a manifest could not be written");
         Problem::Internal
     })?;
-    let details = vec![("files", job.files().count().to_string())];
-    ask.audit(Deed::Manifest, Some(&access.client), Some(job.id.to_string()), 200, details).await?;
-    let mut response = said(job, StatusCode::OK);
+    let status = if next.is_some() { StatusCode::ACCEPTED } else { StatusCode::OK };
+    let details = vec![("files", page.files().count().to_string())];
+    ask.audit(Deed::Manifest, Some(&access.client), Some(job.id.to_string()), status.as_u16(), details).await?;
+    let mut response = said(job, status);
+    if let Some(number) = next {
+        say_progress(&mut response, ask, job, job.ended() || job.pages.len() >= number);
+    }
     if let Some(at) = expires {
         let at = SystemTime::UNIX_EPOCH + Duration::from_secs(at.max(0) as u64);
         response.insert_header((header::EXPIRES, HttpDate::from(at)));

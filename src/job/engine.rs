@@ -7,13 +7,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::record::Job;
 use crate::bulk::{ExportRequest, Manifest, TypeFilter};
-use crate::export::{self, Counting, ExportError, ExportOptions, Prepared, export};
+use crate::export::{self, Counting, ExportError, ExportOptions, Prepared, Publish, export};
 use crate::sink::LocalSink;
 use crate::source::Source;
 
 /// Runs exports. Its calls block; each is made on a thread of its own.
 pub trait Engine: Send + Sync + 'static {
     /// Runs a job's export into `directory`, which is made, or emptied of what a run that died left there.
+    ///
+    /// `publish` hears of pages, where the request allows them; then the manifest that is made is the last page.
     ///
     /// It ends within two seconds after `cancel` (D-04). When it fails, what it wrote may be removed.
     ///
@@ -26,6 +28,7 @@ pub trait Engine: Send + Sync + 'static {
         directory: &Path,
         progress: &Counting,
         cancel: &CancellationToken,
+        publish: &Publish,
     ) -> Result<Made, ExportError>;
 
     /// What only the database knows about a request, before it is accepted (K-22): that the group and the patients
@@ -48,7 +51,7 @@ pub trait Engine: Send + Sync + 'static {
 /// What an export made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Made {
-    /// As written into the directory, with relative file names.
+    /// Files by names relative to the directory, but for those that were published early.
     pub manifest: Manifest,
     /// Rows that could not become resources.
     pub rejected: u64,
@@ -116,6 +119,7 @@ impl Engine for LiveEngine {
         directory: &Path,
         progress: &Counting,
         cancel: &CancellationToken,
+        publish: &Publish,
     ) -> Result<Made, ExportError> {
         let runtime = runtime()?;
         let options = ExportOptions {
@@ -123,6 +127,7 @@ impl Engine for LiveEngine {
             base_url: String::new(),
             request_url: job.request_url.clone(),
             notices: job.ignored.clone(),
+            early: job.request.files.early.then(|| publish.clone()),
             ..self.options.clone()
         };
         let sink = LocalSink::open(directory)?;

@@ -51,6 +51,13 @@ impl Failed {
         Self { code: IssueType::TooCostly, text: text.to_owned(), transient: false }
     }
 
+    /// It ended early, after pages of its manifest had been published.
+    pub(super) fn cut_short() -> Self {
+        let text = "the export was cut short after a part of its manifest had been published, and cannot go on from there; \
+                    start it again";
+        Self { code: IssueType::Processing, text: text.to_owned(), transient: true }
+    }
+
     /// The process ended under it, again and again.
     pub(super) fn interrupted(attempts: u32) -> Self {
         let text = format!("the server stopped {attempts} times while the export ran, so it was given up");
@@ -121,8 +128,11 @@ mod tests {
             IssueType::Incomplete,
             IssueType::Throttled,
         ];
-        let told =
-            errors().iter().map(Failed::of).chain([Failed::too_large(), Failed::interrupted(3)]).collect::<Vec<_>>();
+        let told = errors()
+            .iter()
+            .map(Failed::of)
+            .chain([Failed::too_large(), Failed::cut_short(), Failed::interrupted(3)])
+            .collect::<Vec<_>>();
         for failed in told {
             assert!(!transient.contains(&failed.code), "{failed:?}");
             assert!(!failed.text.contains("secret") && !failed.text.contains("/state"), "{failed:?}");

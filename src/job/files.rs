@@ -10,15 +10,15 @@ use std::sync::Arc;
 use super::JobId;
 use crate::bulk::ManifestFile;
 
-/// A file of a completed job, open for reading. Removing the job does not take it away from who reads it (F-11).
+/// A file of a job, open for reading. Removing the job does not take it away from who reads it (F-11).
 #[derive(Debug)]
 pub struct OpenFile {
     /// The bytes as they are stored.
     pub file: File,
     /// What the manifest says about it; its `url` is its name.
     pub meta: ManifestFile,
-    /// When the job was completed: microseconds since 1970.
-    pub completed_at: i64,
+    /// When it was whole, as far as it is told: microseconds since 1970.
+    pub whole_at: i64,
     /// To be kept while the file is read: the job does not expire meanwhile.
     pub lease: Lease,
 }
@@ -31,7 +31,7 @@ pub struct Lease(#[expect(dead_code, reason = "counted, not read")] pub(super) A
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// No such job, it has not been completed, or it has no such file.
+    /// No such job, or it has no such file, or not yet.
     #[error("no such file")]
     NotFound,
     /// It should be there, and cannot be read.
@@ -72,6 +72,17 @@ impl Directories {
             // The next start tries again.
             Err(error) => tracing::warn!(job = %id, %error, "files of a job could not be removed"),
         }
+    }
+
+    /// Removes every file of a job but these.
+    pub(super) fn keep_files(&self, id: JobId, names: &HashSet<&str>) -> io::Result<()> {
+        for entry in fs::read_dir(self.of(id))? {
+            let entry = entry?;
+            if entry.file_name().to_str().is_none_or(|name| !names.contains(name)) {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
     }
 
     /// Removes the directories of all other jobs.

@@ -15,7 +15,7 @@ use super::store::{JobStore, StoreError};
 use super::table::Numbers;
 use crate::bulk::{ExportRequest, Progress, TypeFilter};
 use crate::clock::Clock;
-use crate::export::ExportError;
+use crate::export::{ExportError, Publish};
 
 /// How often expiry and space are looked at.
 const TICK: Duration = Duration::from_secs(1);
@@ -107,11 +107,11 @@ impl Jobs {
         self.keeper.progress(id)
     }
 
-    /// The job when it has ended, or as it is after `at_most` (S-19). `None` when there is none, or none any more.
+    /// The job when it has ended or a page of it was published, or as it is after `at_most` (S-19). `None` when there is none, or none any more.
     pub async fn wait(&self, id: JobId, at_most: Duration) -> Option<Arc<Job>> {
-        let ended = self.keeper.ended(id)?;
+        let news = self.keeper.news(id)?;
         // Whichever came first, the job is looked at anew.
-        let _ = tokio::time::timeout(at_most, ended.cancelled()).await;
+        let _ = tokio::time::timeout(at_most, news.cancelled()).await;
         self.get(id)
     }
 
@@ -135,7 +135,7 @@ impl Jobs {
         }
     }
 
-    /// Opens a file of a completed job, by the name its manifest gives. It stays readable when the job is deleted
+    /// Opens a file of a job, by the name its manifest gives. It stays readable when the job is deleted
     /// (F-11). Blocks for as long as the system takes to open a file.
     ///
     /// # Errors
@@ -265,10 +265,14 @@ impl Worker {
 }
 
 /// One run, on a thread of its own.
-fn run(keeper: &Keeper, engine: &dyn Engine, start: &Start) {
+fn run(keeper: &Arc<Keeper>, engine: &dyn Engine, start: &Start) {
     let Start { job, directory, progress, cancel } = start;
+    let publish = {
+        let (keeper, id) = (Arc::clone(keeper), job.id);
+        Publish::new(move |page| keeper.publish(id, page))
+    };
     // A broken invariant must not leave a job that runs for ever.
-    let result = catch_unwind(AssertUnwindSafe(|| engine.export(job, directory, progress, cancel)))
+    let result = catch_unwind(AssertUnwindSafe(|| engine.export(job, directory, progress, cancel, &publish)))
         .unwrap_or(Err(ExportError::WorkerDied));
     keeper.run_ended(job.id, result);
 }

@@ -62,7 +62,7 @@ impl Keeper {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn writer(&self) -> MutexGuard<'_, ()> {
+    pub(super) fn writer(&self) -> MutexGuard<'_, ()> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -137,9 +137,9 @@ impl Keeper {
         Some(counting.map(|counting| counting.look()).unwrap_or_default())
     }
 
-    /// A token that is cancelled when the job has ended or is gone.
-    pub(super) fn ended(&self, id: JobId) -> Option<CancellationToken> {
-        self.table().entries.get(&id).map(|entry| entry.ended.clone())
+    /// A token that is cancelled when the job has ended or is gone, or a page of it is published.
+    pub(super) fn news(&self, id: JobId) -> Option<CancellationToken> {
+        self.table().entries.get(&id).map(|entry| entry.news.clone())
     }
 
     /// Opens a file that the manifest lists; the name is compared, never used as a path of its own.
@@ -150,9 +150,9 @@ impl Keeper {
             (Arc::clone(&entry.job), Lease(Arc::clone(&entry.lease)))
         };
         let meta = job.files().find(|file| file.url == name).ok_or(OpenError::NotFound)?.clone();
-        let completed_at = job.ended_at.unwrap_or(job.created_at);
+        let whole_at = job.whole_at(&meta.url);
         match std::fs::File::open(self.directories.of(id).join(&meta.url)) {
-            Ok(file) => Ok(OpenFile { file, meta, completed_at, lease }),
+            Ok(file) => Ok(OpenFile { file, meta, whole_at, lease }),
             // Deleted or expired between the two looks.
             Err(error) if error.kind() == io::ErrorKind::NotFound && self.get(id).is_none() => Err(OpenError::NotFound),
             Err(error) => Err(OpenError::Io(error)),
@@ -176,7 +176,7 @@ impl Keeper {
         if let Some(run) = &entry.run {
             run.cancel.cancel();
         }
-        entry.ended.cancel();
+        entry.news.cancel();
         self.tell(Event::Deleted, &entry.job);
         Ok(Some(Removed { id, files: (!running).then(|| self.directories.clone()) }))
     }
@@ -225,7 +225,7 @@ impl Keeper {
         let recorded = found.and_then(|(job, stop, draining)| {
             let next = self.after_run(&job, result, stop, draining);
             if !matches!(next.job.state, State::Completed { .. }) {
-                self.directories.remove(id);
+                self.directories.keep_published(&next.job);
             }
             self.record(next)
         });
@@ -268,14 +268,22 @@ impl Keeper {
                 tracing::info!(job = %id, attempt, seconds, rejected, "export completed");
                 ends(State::Completed { manifest, rejected })
             }
+            (Err(_), Some(Stop::TooLarge)) => {
+                tracing::error!(job = %id, attempt, seconds, "export failed: it outgrew its space");
+                let mut end = ends(State::Failed(Failed::too_large()));
+                // Its files are what must go.
+                end.job.pages.clear();
+                end
+            }
+            // Another run would have another snapshot than the pages that were seen.
+            (Err(error), _) if !job.pages.is_empty() && (stop.is_some() || error.transient()) => {
+                tracing::error!(job = %id, attempt, seconds, error = told(&error), "export cut short, with pages published");
+                ends(State::Failed(Failed::cut_short()))
+            }
             // Whatever it says: it was told to stop.
             (Err(_), Some(Stop::Drain)) => {
                 tracing::info!(job = %id, attempt, "export interrupted; it runs again at the next start");
                 Pending { job: job.put_back(false), not_before: now }
-            }
-            (Err(_), Some(Stop::TooLarge)) => {
-                tracing::error!(job = %id, attempt, seconds, "export failed: it outgrew its space");
-                ends(State::Failed(Failed::too_large()))
             }
             (Err(error), _) if error.transient() && (attempt < self.config.max_attempts || draining) => {
                 tracing::warn!(job = %id, attempt, seconds, error = told(&error), "export failed; it is tried again");

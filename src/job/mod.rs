@@ -1,8 +1,8 @@
 //! An export's life over time: accepted, run, kept, expired. It survives the process.
 //!
 //! A job is what its record in the store says. A change is written there first and then shown, so that nobody has ever
-//! seen what the next start does not know. What a record does not call completed has no files: a start removes the
-//! directory and runs the export again, under a new snapshot.
+//! seen what the next start does not know. What a record does not list is no file: a start removes it, and
+//! runs an export that had not ended again, under a new snapshot, unless pages of its manifest were published.
 //!
 //! This room knows no HTTP: who may see a job is decided by whoever asks for it.
 
@@ -15,6 +15,7 @@ mod files;
 mod id;
 mod jobs;
 mod keeper;
+mod pages;
 mod queue;
 mod record;
 mod recover;

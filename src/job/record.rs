@@ -40,6 +40,9 @@ pub struct Job {
     pub expires_at: Option<i64>,
     /// Runs begun so far.
     pub attempts: u32,
+    /// Pages of the manifest that were published while it ran; none of them changes (S-14).
+    #[serde(default)]
+    pub pages: Vec<Manifest>,
     /// Where it stands.
     pub state: State,
 }
@@ -54,12 +57,12 @@ pub enum State {
     InProgress,
     /// Its files are whole.
     Completed {
-        /// The files, by names relative to the job.
+        /// The files, by names relative to the job; those of its pages are not in it.
         manifest: Manifest,
         /// Rows that could not become resources; the file of messages tells which (S-07).
         rejected: u64,
     },
-    /// It failed, and none of its files is left.
+    /// It failed, and none of its files is left but what was published early.
     Failed(Failed),
 }
 
@@ -118,6 +121,7 @@ impl Job {
             ended_at: None,
             expires_at: None,
             attempts: 0,
+            pages: Vec::new(),
             state: State::Accepted,
         }
     }
@@ -127,15 +131,30 @@ impl Job {
         matches!(self.state, State::Completed { .. } | State::Failed(_))
     }
 
-    /// Its files; none before it is completed.
+    /// Its files: those of published pages, and all others when it is completed.
     pub fn files(&self) -> impl Iterator<Item = &ManifestFile> {
-        let manifest = match &self.state {
+        self.manifests().flat_map(Manifest::files)
+    }
+
+    /// Its files of resources.
+    pub fn output(&self) -> impl Iterator<Item = &ManifestFile> {
+        self.manifests().flat_map(|manifest| &manifest.output)
+    }
+
+    /// All pages of its manifest that there are.
+    fn manifests(&self) -> impl Iterator<Item = &Manifest> {
+        let last = match &self.state {
             State::Completed { manifest, .. } => Some(manifest),
             _ => None,
         };
-        manifest.into_iter().flat_map(|manifest| {
-            manifest.output.iter().chain(manifest.deleted.iter().flatten()).chain(&manifest.outcome)
-        })
+        self.pages.iter().chain(last)
+    }
+
+    /// A time that does not change while a file is there: microseconds since 1970.
+    pub(super) fn whole_at(&self, url: &str) -> i64 {
+        let published = self.pages.iter().flat_map(Manifest::files).any(|file| file.url == url);
+        let at = if published { self.started_at } else { self.ended_at };
+        at.unwrap_or(self.created_at)
     }
 
     /// Whether a kick-off asks for exactly this, so that it can share it.

@@ -32,10 +32,11 @@ impl Keeper {
             given_up.extend((job.ended() && !was_ended).then(|| job.clone()));
             jobs.push(job);
         }
-        // What was not completed is run again, into an empty directory.
-        let completed = |job: &&Job| matches!(job.state, State::Completed { .. });
-        let whole: HashSet<JobId> = jobs.iter().filter(completed).map(|job| job.id).collect();
-        directories.keep_only(&whole).map_err(unusable)?;
+        // What was not completed is run again, into an empty directory, or has its published files left.
+        let has_files = |job: &&Job| matches!(job.state, State::Completed { .. }) || !job.pages.is_empty();
+        let kept: HashSet<JobId> = jobs.iter().filter(has_files).map(|job| job.id).collect();
+        directories.keep_only(&kept).map_err(unusable)?;
+        jobs.iter().filter(|job| !job.pages.is_empty()).for_each(|job| directories.keep_published(job));
 
         jobs.sort_by_key(|job| (job.created_at, job.id));
         let mut table = Table::default();
@@ -61,12 +62,16 @@ fn settled(job: Job, config: &JobsConfig, store: &dyn JobStore, now: i64) -> Res
         return Ok(job);
     }
     let (id, attempts) = (job.id, job.attempts);
-    let job = if attempts < config.max_attempts {
+    let ends = |failed| job.end(State::Failed(failed), now, config.kept_for.as_micros() as i64);
+    let job = if !job.pages.is_empty() {
+        tracing::error!(job = %id, attempts, "an export was interrupted, with pages published; it has failed");
+        ends(Failed::cut_short())
+    } else if attempts < config.max_attempts {
         tracing::warn!(job = %id, attempts, "an export was interrupted; it runs again");
         job.put_back(true)
     } else {
         tracing::error!(job = %id, attempts, "an export was interrupted too often; it has failed");
-        job.end(State::Failed(Failed::interrupted(attempts)), now, config.kept_for.as_micros() as i64)
+        ends(Failed::interrupted(attempts))
     };
     store.put(&job)?;
     Ok(job)

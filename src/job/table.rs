@@ -38,8 +38,8 @@ pub(super) struct Pending {
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) job: Arc<Job>,
-    /// Cancelled when the job has ended or is gone: whoever waits looks again.
-    pub(super) ended: CancellationToken,
+    /// Cancelled when the job has ended or is gone, or has a new page: whoever waits looks again.
+    pub(super) news: CancellationToken,
     pub(super) run: Option<Run>,
     /// How its last run ended, while the store does not take it: nothing has ended before its record says so.
     pub(super) pending: Option<Pending>,
@@ -49,11 +49,16 @@ pub(super) struct Entry {
 
 impl Entry {
     pub(super) fn new(job: Job) -> Self {
-        let ended = CancellationToken::new();
+        let news = CancellationToken::new();
         if job.ended() {
-            ended.cancel();
+            news.cancel();
         }
-        Self { job: Arc::new(job), ended, run: None, pending: None, lease: Arc::new(()) }
+        Self { job: Arc::new(job), news, run: None, pending: None, lease: Arc::new(()) }
+    }
+
+    /// Lets those look again who wait now.
+    pub(super) fn tell(&mut self) {
+        std::mem::take(&mut self.news).cancel();
     }
 
     pub(super) fn is_read(&self) -> bool {
@@ -134,9 +139,10 @@ impl Table {
         entries.get(&id).map(|entry| Arc::clone(&entry.job))
     }
 
-    /// Bytes that the files of completed jobs take.
+    /// Bytes that the files of jobs take that do not run.
     pub(super) fn stored_bytes(&self) -> u64 {
-        self.entries.values().flat_map(|entry| entry.job.files()).map(|file| file.stored.stored_size).sum()
+        let resting = self.entries.iter().filter(|(id, _)| !self.running.contains_key(id)).map(|(_, entry)| entry);
+        resting.flat_map(|entry| entry.job.files()).map(|file| file.stored.stored_size).sum()
     }
 
     /// Shows what the store has taken.
@@ -146,11 +152,11 @@ impl Table {
         match &job.state {
             State::Accepted => queue.push_again(&job.client, job.id, not_before),
             State::InProgress => {}
-            State::Completed { manifest, rejected } => {
+            State::Completed { rejected, .. } => {
                 totals.completed += 1;
                 totals.rejected += rejected;
-                totals.resources += manifest.output.iter().map(|file| file.count).sum::<u64>();
-                totals.bytes += manifest.output.iter().map(|file| file.file_size).sum::<u64>();
+                totals.resources += job.output().map(|file| file.count).sum::<u64>();
+                totals.bytes += job.output().map(|file| file.file_size).sum::<u64>();
             }
             State::Failed(_) => totals.failed += 1,
         }
@@ -158,7 +164,7 @@ impl Table {
         let ended = job.ended();
         entry.job = Arc::new(job);
         if ended {
-            entry.ended.cancel();
+            entry.news.cancel();
         }
     }
 

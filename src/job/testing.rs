@@ -16,7 +16,7 @@ use super::store::{JobStore, StoreError};
 use crate::bulk::manifest::{ManifestExtension, Stored};
 use crate::bulk::{ExportRequest, Manifest, ManifestFile, TypeFilter};
 use crate::clock::SetClock;
-use crate::export::{Counting, ExportError};
+use crate::export::{Counting, ExportError, Publish};
 use crate::sink::{Codec, LocalSink, Sink as _, SinkFile as _};
 
 /// A clock that stands still until it is moved.
@@ -168,6 +168,7 @@ impl Engine for FakeEngine {
         directory: &Path,
         _progress: &Counting,
         cancel: &CancellationToken,
+        _publish: &Publish,
     ) -> Result<Made, ExportError> {
         let sink = LocalSink::open(directory)?;
         if !self.prompt {

@@ -1,6 +1,7 @@
 //! A job's life: one step at a time, in any order with crashes between, and with threads.
 
 mod machine;
+mod pages;
 mod recovery;
 mod service;
 mod steps;

@@ -10,6 +10,7 @@ mod known;
 mod limits;
 mod load;
 mod operate;
+mod pages;
 mod status;
 
 use serde_json::Value;

@@ -1,6 +1,7 @@
 //! The parts of the engine against a real PostgreSQL.
 
 mod connect;
+mod files;
 mod hostile;
 mod increments;
 mod jobs;

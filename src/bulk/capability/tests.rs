@@ -164,12 +164,12 @@ fn the_token_endpoint_is_found_where_old_clients_look() {
 #[test]
 fn definitions_name_the_parameters_that_are_honoured() {
     for (id, code, levels, parameters) in [
-        ("export", "export", (true, false, false), 7),
-        ("patient-export", "export", (false, true, false), 8),
-        ("group-export", "export", (false, false, true), 8),
-        ("export-v4", "export-v4", (true, false, false), 7),
-        ("patient-export-v4", "export-v4", (false, true, false), 8),
-        ("group-export-v4", "export-v4", (false, false, true), 8),
+        ("export", "export", (true, false, false), 8),
+        ("patient-export", "export", (false, true, false), 9),
+        ("group-export", "export", (false, false, true), 9),
+        ("export-v4", "export-v4", (true, false, false), 8),
+        ("patient-export-v4", "export-v4", (false, true, false), 9),
+        ("group-export-v4", "export-v4", (false, false, true), 9),
     ] {
         let definition = operation_definition(id, &features()).expect(id);
         assert_eq!((&definition["id"], &definition["code"]), (&json!(id), &json!(code)));
@@ -184,6 +184,7 @@ fn definitions_name_the_parameters_that_are_honoured() {
                 "_type" => "_type=Patient",
                 "_typeFilter" => "_typeFilter=Patient?gender=female",
                 "_minimumFileSize" | "_maximumFileSize" => "_minimumFileSize=1&_maximumFileSize=2",
+                "allowPartialManifests" => "allowPartialManifests=true",
                 "patient" => "patient=Patient/1",
                 other => panic!("{other}"),
             };

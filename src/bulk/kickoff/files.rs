@@ -1,4 +1,4 @@
-//! Kick-off parameters about files: `_minimumFileSize`, `_maximumFileSize` (K-68).
+//! Kick-off parameters about files: `_minimumFileSize`, `_maximumFileSize`, `allowPartialManifests` (K-67, K-68).
 
 use super::mistake::Mistake;
 use super::{add, keep};
@@ -7,12 +7,14 @@ use crate::bulk::kickoff::pairs::Given;
 
 const MINIMUM: &str = "_minimumFileSize";
 const MAXIMUM: &str = "_maximumFileSize";
+const EARLY: &str = "allowPartialManifests";
 
 /// Their values as given.
 #[derive(Debug, Default)]
 pub(super) struct Asked {
     minimum: Option<String>,
     maximum: Option<String>,
+    early: Option<String>,
 }
 
 impl Asked {
@@ -21,6 +23,7 @@ impl Asked {
         let place = match name {
             MINIMUM => (MINIMUM, &mut self.minimum),
             MAXIMUM => (MAXIMUM, &mut self.maximum),
+            EARLY => (EARLY, &mut self.early),
             _ => return Some(value),
         };
         keep(place, value, mistakes);
@@ -36,13 +39,25 @@ impl Asked {
             add(mistakes, Mistake::FileSizes);
         }
         // The one that is a promise stays.
-        Files { minimum: minimum.filter(|_| fit), maximum }
+        let early = once(EARLY, self.early, mistakes).is_some_and(|text| {
+            let text = text.trim().to_ascii_lowercase();
+            if text != "true" && text != "false" {
+                add(mistakes, Mistake::NotABoolean(EARLY));
+            }
+            text == "true"
+        });
+        Files { minimum: minimum.filter(|_| fit), maximum, early }
     }
 }
 
-/// A number of bytes. One that contradicts another is none.
+/// A value; one that contradicts another is none.
+fn once(name: &'static str, text: Option<String>, mistakes: &[Mistake]) -> Option<String> {
+    text.filter(|_| !mistakes.contains(&Mistake::Contradiction(name)))
+}
+
+/// A number of bytes.
 fn size(name: &'static str, text: Option<String>, mistakes: &mut Vec<Mistake>) -> Option<u64> {
-    let text = text.filter(|_| !mistakes.contains(&Mistake::Contradiction(name)))?;
+    let text = once(name, text, mistakes)?;
     let digits = text.trim();
     let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
     let number = digits.parse().ok().filter(|number| plain && *number > 0);

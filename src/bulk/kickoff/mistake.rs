@@ -48,7 +48,7 @@ pub(super) enum Mistake {
 }
 
 /// Parameters of the specification that are refused, and why (K-46 to K-68).
-const UNSUPPORTED: &[&str] = &["_elements", "includeAssociatedData", "organizeOutputBy", "allowPartialManifests"];
+const UNSUPPORTED: &[&str] = &["_elements", "includeAssociatedData", "organizeOutputBy"];
 
 impl Mistake {
     /// A parameter that nobody here honours.
@@ -116,7 +116,7 @@ impl Mistake {
             Self::NoValue(name) => format!("Give `{name}` one value, such as a `valueString`."),
             Self::Contradiction(name) => format!("Give `{name}` once."),
             Self::CommaList(name) => format!("Repeat `{name}` for every value."),
-            Self::NotABoolean(name) => format!("Leave `{name}` out, or give it as `false`."),
+            Self::NotABoolean(name) => format!("Give `{name}` as `true` or `false`, or leave it out."),
             Self::NotASize(name) => format!("Give `{name}` as a number of bytes, such as 104857600."),
             Self::FileSizes => "Leave one of the two out, or give the larger one as `_maximumFileSize`.".to_owned(),
             Self::OutputFormat => {

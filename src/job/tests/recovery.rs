@@ -38,7 +38,7 @@ fn nothing_has_ended_before_its_record_says_so() {
         assert_eq!(world.job(id).state, State::InProgress);
         world.store.set_broken(false);
         world.keeper.tick();
-        assert!(world.job(id).ended() && world.keeper.ended(id).unwrap().is_cancelled());
+        assert!(world.job(id).ended() && world.keeper.news(id).unwrap().is_cancelled());
         assert_eq!(world.events(id), [Event::Accepted, Event::Started, event]);
         assert_eq!(world.text(id, "Patient.0001.ndjson").is_ok(), ok);
     }

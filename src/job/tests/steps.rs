@@ -146,7 +146,7 @@ fn a_deleted_job_is_gone_at_once() {
         (world.submit("a").id, runs, whole)
     };
     let start = world.begin();
-    let ended = [waits, runs, whole].map(|id| world.keeper.ended(id).unwrap());
+    let ended = [waits, runs, whole].map(|id| world.keeper.news(id).unwrap());
     for id in [waits, runs, whole] {
         world.keeper.delete(id).unwrap().expect("a job").remove_files();
         assert!(world.keeper.get(id).is_none() && world.records.get(id).unwrap().is_none());
@@ -217,7 +217,7 @@ fn failures_end_a_job_with_a_cause_and_leave_no_file() {
         }
         assert_eq!(failed(&world, id), (code, transient), "{:?}", error());
         assert_eq!(world.job(id).attempts, attempts);
-        assert!(world.keeper.next().is_none() && world.keeper.ended(id).unwrap().is_cancelled());
+        assert!(world.keeper.next().is_none() && world.keeper.news(id).unwrap().is_cancelled());
         assert_eq!(world.directories(), [""; 0]);
         assert_eq!(world.records.get(id).unwrap().unwrap(), *world.job(id));
         // failed jobs expire as well.

@@ -4,7 +4,7 @@ use super::*;
 use crate::bulk::files::Files;
 
 fn files(minimum: impl Into<Option<u64>>, maximum: impl Into<Option<u64>>) -> Files {
-    Files { minimum: minimum.into(), maximum: maximum.into() }
+    Files { minimum: minimum.into(), maximum: maximum.into(), early: false }
 }
 
 // K-68
@@ -34,6 +34,28 @@ fn sizes_are_positive_numbers_of_bytes() {
     }
     let url = get("_maximumFileSize=20&_minimumFileSize=10").fine().kick_off_url(BASE);
     assert_eq!(url, format!("{BASE}/$export?_minimumFileSize=10&_maximumFileSize=20"));
+}
+
+// K-67
+#[test]
+fn early_manifests_are_asked_for_in_plain_words() {
+    for (query, want) in [("true", true), ("True", true), ("TRUE ", true), ("false", false), ("False", false)] {
+        let request = get(&format!("allowPartialManifests={query}")).fine();
+        assert_eq!(request.files.early, want, "{query}");
+    }
+    for (kind, value) in [("valueBoolean", json!(true)), ("valueString", json!("true"))] {
+        assert!(post(json!([{"name": "allowPartialManifests", kind: value}])).v4().fine().files.early, "{kind}");
+    }
+    for wrong in ["1", "yes", ""] {
+        let ask = get(&format!("allowPartialManifests={wrong}"));
+        let want = "allowPartialManifests: `allowPartialManifests` is neither `true` nor `false`";
+        assert_eq!(ask.refused(), [want], "{wrong}");
+        assert!(!ask.lenient().read().expect("lenient").request.files.early, "{wrong}");
+    }
+    let twice = get("allowPartialManifests=true&allowPartialManifests=false");
+    assert!(!twice.lenient().read().expect("lenient").request.files.early);
+    let url = get("allowPartialManifests=true").fine().kick_off_url(BASE);
+    assert_eq!(url, format!("{BASE}/$export?allowPartialManifests=true"));
 }
 
 // K-09 K-33 K-68

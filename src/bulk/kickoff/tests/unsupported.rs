@@ -67,7 +67,6 @@ fn what_nobody_honours_is_refused_or_told() {
             "includeAssociatedData: parameter `includeAssociatedData` is not supported",
         ),
         ("organizeOutputBy=Patient", "organizeOutputBy: parameter `organizeOutputBy` is not supported"),
-        ("allowPartialManifests=True", "allowPartialManifests: parameter `allowPartialManifests` is not supported"),
         ("allowPartialManifests=1", "allowPartialManifests: `allowPartialManifests` is neither `true` nor `false`"),
         ("_outputFormat=parquet", "_outputFormat: the `_outputFormat` is not supported"),
         ("_outputFormat=", "_outputFormat: the `_outputFormat` is not supported"),
@@ -87,7 +86,7 @@ fn what_nobody_honours_is_refused_or_told() {
         let types = if query.starts_with("_type") { 1 } else { MAPPED.len() };
         assert_eq!((request.types.len(), request.until), (types, None), "{query}");
     }
-    for silent in ["_format=json&_pretty=true", "allowPartialManifests=FALSE"] {
+    for silent in ["_format=json&_pretty=true", "allowPartialManifests=FALSE", "_outputFormat=NDJSON"] {
         assert_eq!(get(silent).fine(), get("").fine());
     }
     // Every mistake is told at once.
