@@ -360,11 +360,19 @@ fn keys(value: &serde_json::Value, found: &mut BTreeSet<String>) {
 #[test]
 fn every_key_of_the_output_is_described() {
     let stored = Stored { stored_size: 0, sha256: Some(String::new()), content_encoding: Some("gzip".to_owned()) };
-    let file = ManifestFile { resource_type: String::new(), url: String::new(), count: 0, file_size: 0, stored };
+    let file = ManifestFile {
+        resource_type: "Patient".to_owned(),
+        url: String::new(),
+        continues_in_file: Some(String::new()),
+        count: 0,
+        file_size: 0,
+        stored,
+    };
     let manifest = Manifest {
         transaction_time: String::new(),
         request: String::new(),
         requires_access_token: false,
+        output_organized_by: Some(String::new()),
         output: vec![file],
         deleted: Some(Vec::new()),
         outcome: Vec::new(),
@@ -374,13 +382,20 @@ fn every_key_of_the_output_is_described() {
     let report = Report {
         format: 1,
         versions: Versions { smelt: text(), fhir: text(), postgresql: text(), pack: text(), pack_digest: text() },
-        request: Request { types: Vec::new(), since: None, until: None, patient_count: None, workers: 1 },
+        request: Request {
+            types: Vec::new(),
+            since: None,
+            until: None,
+            organized_by: None,
+            patient_count: None,
+            workers: 1,
+        },
         watermark: Watermark { transaction_time: text(), quality: text() },
         timings: Timings { plan_seconds: 0.0, export_seconds: 0.0 },
         mappings: vec![MappingReport::default()],
         files: vec![FileReport {
             name: text(),
-            resource_type: text(),
+            resource_type: "Patient".to_owned(),
             count: 0,
             bytes: 0,
             stored_bytes: 0,

@@ -248,6 +248,12 @@ fn parameters(scope: Scope, dialect: Dialect) -> Vec<Value> {
             "A search `Type?parameter=value` by parameters that are listed; several of one type are alternatives."
                 .to_owned(),
         ),
+        one(
+            "organizeOutputBy",
+            "1",
+            "string",
+            "`Patient`: files hold a block for each patient, instead of one type each.".to_owned(),
+        ),
     ];
     if scope != Scope::System {
         let text = format!("Only the compartments of these patients; by POST. {lists}");

@@ -190,6 +190,7 @@ impl Asked {
                 "_since" => ("_since", &mut asked.parameters.since),
                 "_until" => ("_until", &mut asked.parameters.until),
                 "_outputFormat" => ("_outputFormat", &mut format),
+                "organizeOutputBy" => ("organizeOutputBy", &mut asked.parameters.organize_by),
                 "allowPartialManifests" => ("allowPartialManifests", &mut partial),
                 // Of FHIR's general parameters these change nothing: there is one form.
                 "_format" | "_pretty" => continue,
@@ -205,6 +206,7 @@ impl Asked {
             ("_since", &mut asked.parameters.since),
             ("_until", &mut asked.parameters.until),
             ("_outputFormat", &mut format),
+            ("organizeOutputBy", &mut asked.parameters.organize_by),
             ("allowPartialManifests", &mut partial),
         ] {
             if mistakes.contains(&Mistake::Contradiction(name)) {
@@ -233,7 +235,7 @@ impl Asked {
             Ok(())
         })?;
         request.level = intake.level.clone();
-        let of_patients = intake.level != Level::System;
+        let of_patients = intake.level != Level::System || request.by_patient;
         if of_patients && request.types_given && !request.types.iter().any(|name| (known.compartment)(name)) {
             return Err(Mistake::OutsideCompartment);
         }

@@ -22,6 +22,9 @@ pub struct Manifest {
     pub request: String,
     /// Whether the files need the access token the export needed.
     pub requires_access_token: bool,
+    /// The type whose blocks the files of resources hold; none when they hold one type each (M-15).
+    #[serde(default)]
+    pub output_organized_by: Option<String>,
     /// Files of resources; types without data have none.
     pub output: Vec<ManifestFile>,
     /// Files of deletions; `None` when deletions were not computed, empty when there are none.
@@ -48,12 +51,16 @@ pub struct ManifestExtension {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ManifestFile {
-    /// Type of every resource in it: `Bundle` for deletions, `OperationOutcome` for messages.
-    #[serde(rename = "type")]
+    /// Type of every resource in it: `Bundle` for deletions, `OperationOutcome` for messages; empty where it holds blocks
+    /// of all types.
+    #[serde(rename = "type", default, skip_serializing_if = "String::is_empty")]
     pub resource_type: String,
     /// Where it is: absolute, or relative to the manifest.
     pub url: String,
-    /// Number of resources, exact.
+    /// The file in which its last block goes on, as its `url` says it (F-21).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continues_in_file: Option<String>,
+    /// Number of resources, exact; the headers of blocks are none.
     pub count: u64,
     /// Bytes, not compressed.
     pub file_size: u64,
@@ -96,6 +103,7 @@ impl Manifest {
             request: compatible.then_some(&self.request),
             requires_access_token: form.requires_access_token,
             output_format: FORMAT,
+            output_organized_by: self.output_organized_by.as_deref(),
             output: form.files(&self.output, true),
             deleted: self.deleted.as_deref().map(|deleted| form.files(deleted, compatible)),
             error: compatible.then(|| form.files(&self.outcome, true)),
@@ -109,6 +117,7 @@ impl Manifest {
             transaction_time: &self.transaction_time,
             request: &self.request,
             requires_access_token: self.requires_access_token,
+            output_organized_by: self.output_organized_by.as_deref(),
             output: &self.output,
             deleted: self.deleted.as_deref(),
             error: &self.outcome,
@@ -142,20 +151,28 @@ impl Form<'_> {
 impl ManifestFile {
     /// The name it has over HTTP: how it is stored is told by a header there, not by an ending (M-08, T-13).
     pub fn public_name(&self) -> &str {
+        self.without_ending(&self.url)
+    }
+
+    fn without_ending<'a>(&self, name: &'a str) -> &'a str {
         let ending = match self.stored.content_encoding.as_deref() {
             Some("gzip") => ".gz",
             Some("zstd") => ".zst",
             _ => "",
         };
-        self.url.strip_suffix(ending).unwrap_or(&self.url)
+        name.strip_suffix(ending).unwrap_or(name)
     }
 
     fn public(&self, form: &Form<'_>, typed: bool) -> PublicFile<'_> {
-        let name = self.public_name();
         let base = form.file_base.trim_end_matches('/');
+        let url = |name: &str| {
+            let name = self.without_ending(name);
+            if base.is_empty() { name.to_owned() } else { format!("{base}/{name}") }
+        };
         PublicFile {
-            resource_type: typed.then_some(&self.resource_type),
-            url: if base.is_empty() { name.to_owned() } else { format!("{base}/{name}") },
+            resource_type: (typed && !self.resource_type.is_empty()).then_some(&self.resource_type),
+            url: url(&self.url),
+            continues_in_file: self.continues_in_file.as_deref().map(url),
             count: self.count,
             file_size: self.file_size,
         }
@@ -169,6 +186,8 @@ struct PublicFile<'a> {
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     resource_type: Option<&'a String>,
     url: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    continues_in_file: Option<String>,
     count: u64,
     file_size: u64,
 }
@@ -183,6 +202,8 @@ struct Public<'a> {
     request: Option<&'a str>,
     requires_access_token: bool,
     output_format: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output_organized_by: Option<&'a str>,
     output: Vec<PublicFile<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     deleted: Option<Vec<PublicFile<'a>>>,
@@ -215,6 +236,8 @@ struct Wire<'a> {
     transaction_time: &'a str,
     request: &'a str,
     requires_access_token: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output_organized_by: Option<&'a str>,
     output: &'a [ManifestFile],
     #[serde(skip_serializing_if = "Option::is_none")]
     deleted: Option<&'a [ManifestFile]>,
@@ -234,7 +257,8 @@ mod tests {
     fn file(resource_type: &str, url: &str) -> ManifestFile {
         let stored =
             Stored { stored_size: 7, sha256: Some("ab".to_owned()), content_encoding: Some("gzip".to_owned()) };
-        ManifestFile { resource_type: resource_type.to_owned(), url: url.to_owned(), count: 1, file_size: 20, stored }
+        let (resource_type, url) = (resource_type.to_owned(), url.to_owned());
+        ManifestFile { resource_type, url, continues_in_file: None, count: 1, file_size: 20, stored }
     }
 
     fn manifest() -> Manifest {
@@ -242,6 +266,7 @@ mod tests {
             transaction_time: "2026-02-02T09:12:40.118Z".to_owned(),
             request: "http://localhost/$export".to_owned(),
             requires_access_token: false,
+            output_organized_by: None,
             output: Vec::new(),
             deleted: None,
             outcome: Vec::new(),
@@ -345,6 +370,35 @@ mod tests {
         assert_eq!(strict["output"][0]["type"], "Patient");
         assert_eq!(strict["deleted"], json!([{"url": "deleted.001.ndjson", "count": 1, "fileSize": 20}]));
         assert_eq!(strict["outcome"], json!([{"url": "OperationOutcome.001.ndjson", "count": 1, "fileSize": 20}]));
+    }
+
+    // M-15 F-21
+    #[test]
+    fn files_of_blocks_have_no_type_and_say_where_a_block_goes_on() {
+        let mut first = file("", "blocks.0001.ndjson.gz");
+        first.continues_in_file = Some("blocks.0002.ndjson.gz".to_owned());
+        let output = vec![first, file("", "blocks.0002.ndjson.gz")];
+        let organized = Manifest { output_organized_by: Some("Patient".to_owned()), output, ..manifest() };
+        let name = |number: u32, ending: &str| format!("blocks.000{number}.ndjson{ending}");
+        for dialect in [Dialect::Compatible, Dialect::V4] {
+            let json = public(&organized, dialect, "https://h/j");
+            assert_eq!(json["outputOrganizedBy"], "Patient");
+            let of = |number: u32| format!("https://h/j/{}", name(number, ""));
+            assert_eq!(
+                json["output"],
+                json!([
+                    {"url": of(1), "continuesInFile": of(2), "count": 1, "fileSize": 20},
+                    {"url": of(2), "count": 1, "fileSize": 20}
+                ])
+            );
+        }
+        let file = json(&organized);
+        assert_eq!((&file["outputOrganizedBy"], &file["output"][1].get("type")), (&json!("Patient"), &None));
+        assert_eq!(file["output"][0]["continuesInFile"], name(2, ".gz"));
+        // A record of a version that knew neither.
+        let mut old = serde_json::to_value(manifest()).unwrap();
+        old.as_object_mut().unwrap().remove("output_organized_by");
+        assert_eq!(serde_json::from_value::<Manifest>(old).unwrap(), manifest());
     }
 
     // M-19

@@ -34,6 +34,8 @@ pub struct Parameters {
     pub until: Option<String>,
     /// `patient`: every occurrence, `Patient/ID` or `ID`; each may be a comma list.
     pub patients: Vec<String>,
+    /// `organizeOutputBy`
+    pub organize_by: Option<String>,
 }
 
 /// A request that has been checked.
@@ -57,6 +59,9 @@ pub struct ExportRequest {
     /// stand in the request so that they last as long as it does.
     #[serde(default)]
     pub withheld: Vec<TypeFilter>,
+    /// Files hold a block for each patient, not one type each (K-66).
+    #[serde(default)]
+    pub by_patient: bool,
 }
 
 /// Why a request is refused.
@@ -89,6 +94,9 @@ pub enum ParameterError {
     /// No instant lies between the two.
     #[error("`_until` is not after `_since`")]
     UntilNotAfterSince,
+    /// Not a type that files can be organized by (K-66).
+    #[error("`organizeOutputBy` names a type that output is not organized by")]
+    NotOrganizable,
     /// Not the form of a patient reference. The text is not repeated: it may identify a person (K-51).
     #[error("`patient` number {number} is not a reference to a Patient{}", others(*more))]
     NotAPatient {
@@ -128,6 +136,7 @@ impl ParameterError {
             Self::UnknownTypes { .. } | Self::NothingMapped => "_type",
             Self::Empty { parameter } | Self::NotAnInstant { parameter } => parameter,
             Self::UntilNotAfterSince => "_until",
+            Self::NotOrganizable => "organizeOutputBy",
             Self::NotAPatient { .. } => "patient",
         }
     }
@@ -142,6 +151,7 @@ impl ParameterError {
                 "Write it with seconds and a zone, as in 2025-03-01T00:00:00Z, or as a date (UTC).".to_owned()
             }
             Self::UntilNotAfterSince => "Both ends are exclusive.".to_owned(),
+            Self::NotOrganizable => "Write `Patient`, or leave it out: files then hold one type each.".to_owned(),
             Self::NotAPatient { .. } => {
                 "Write `Patient/ID` or `ID`; an id has 1 to 64 of A-Z a-z 0-9 - and `.`.".to_owned()
             }
@@ -171,6 +181,7 @@ impl ExportRequest {
         }
         let (since, until) = period(given.since.as_deref(), given.until.as_deref(), forgive)?;
         let patients = patients(&given.patients, forgive)?;
+        let by_patient = by_patient(given.organize_by.as_deref(), forgive)?;
         Ok(Self {
             level: if patients.is_empty() { Level::System } else { Level::Patient },
             types: types.into_iter().map(str::to_owned).collect(),
@@ -180,6 +191,7 @@ impl ExportRequest {
             patients: patients.into_iter().map(str::to_owned).collect(),
             filters: Vec::new(),
             withheld: Vec::new(),
+            by_patient,
         })
     }
 
@@ -193,7 +205,12 @@ impl ExportRequest {
         };
         let instant = |value: Option<i64>| value.and_then(instant::write).map(|text| text.replace(':', "%3A"));
         let types = self.types_given.then(|| self.types.join(","));
-        let pairs = [("_type", types), ("_since", instant(self.since)), ("_until", instant(self.until))];
+        let pairs = [
+            ("_type", types),
+            ("_since", instant(self.since)),
+            ("_until", instant(self.until)),
+            ("organizeOutputBy", self.by_patient.then(|| "Patient".to_owned())),
+        ];
         for (mark, (name, value)) in std::iter::once('?')
             .chain(std::iter::repeat('&'))
             .zip(pairs.into_iter().filter_map(|(name, value)| value.map(|value| (name, value))))
@@ -246,6 +263,15 @@ fn patients<'a>(given: &'a [String], forgive: &mut Forgive<'_>) -> Result<BTreeS
         left(&ids, ParameterError::NotAPatient { number, more }, forgive)?;
     }
     Ok(ids)
+}
+
+/// Whether output is organized by patient.
+fn by_patient(given: Option<&str>, forgive: &mut Forgive<'_>) -> Result<bool, ParameterError> {
+    match given.map(str::trim) {
+        None => Ok(false),
+        Some("Patient") => Ok(true),
+        Some(_) => forgive(ParameterError::NotOrganizable).map(|()| false),
+    }
 }
 
 /// Forgives where something is left of the list.

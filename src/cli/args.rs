@@ -128,6 +128,9 @@ pub struct ExportArgs {
     /// searches of a type are alternatives
     #[arg(long = "type-filter", value_name = "SEARCH")]
     pub type_filters: Vec<String>,
+    /// Write files with a block for each patient, instead of one type each
+    #[arg(long, value_enum, value_name = "TYPE")]
+    pub organize_by: Option<OrganizeBy>,
     /// How it runs.
     #[command(flatten)]
     pub run: RunArgs,
@@ -140,6 +143,13 @@ pub struct ExportArgs {
     /// Print the statements, ranges and expected rows of the export, and read nothing
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// What files can be organized by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OrganizeBy {
+    /// A block for each patient.
+    Patient,
 }
 
 /// Look at the settings.
@@ -337,6 +347,7 @@ impl ExportArgs {
             since: self.since.clone(),
             until: self.until.clone(),
             patients: self.patients.clone(),
+            organize_by: self.organize_by.map(|OrganizeBy::Patient| "Patient".to_owned()),
         }
     }
 }

@@ -254,7 +254,7 @@ impl<'a, 's, S: Sink> Deletions<'a, 's, S> {
     fn close(&mut self) -> Result<(), ExportError> {
         if let Some((mut file, count)) = self.open.take() {
             file.seal()?;
-            self.whole.push(WholeFile { resource_type: String::new(), deletes: true, count, file });
+            self.whole.push(WholeFile { resource_type: String::new(), deletes: true, continues: false, count, file });
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::drive::{Buffers, drive};
 use super::failures::Tally;
 use super::ids;
+use super::organize::place;
 use super::plan::{plan, restrict};
 use super::prepare::Prepared;
 use super::who::{Narrowed, no_patient, who};
@@ -196,6 +197,9 @@ pub async fn check(source: &Source, prepared: &Prepared, request: &ExportRequest
             Narrowed::Outside => {}
         }
         search::wanted(&prepared.pack, request, &mapping.resource_type)?;
+        if request.by_patient && request.types_given {
+            place(prepared, mapping)?;
+        }
     }
     unknown.filter(|_| !narrowed).map_or(Ok(()), |mapping| Err(no_patient(mapping)))
 }

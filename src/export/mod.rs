@@ -11,6 +11,7 @@ mod keys;
 mod ledger;
 mod look;
 mod options;
+mod organize;
 mod plan;
 mod preflight;
 mod prepare;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::ledger::Ledgers;
+use super::organize::{Place, placed};
 use super::prepare::Prepared;
 use super::proofs::{self, Proofs};
 use super::run::instant;
@@ -38,6 +39,8 @@ pub(super) struct Part<'a> {
     pub(super) compiled: Arc<Compiled>,
     pub(super) filter: Arc<Filter>,
     pub(super) only: Option<Arc<Search>>,
+    /// Where its resources go when output is organized.
+    pub(super) place: Option<Place>,
     /// The searches leave out rows before they are read.
     pub(super) pushed: bool,
     pub(super) estimate: u64,
@@ -154,6 +157,12 @@ pub(super) async fn plan<'a>(
                 continue;
             }
         }
+        let place = if request.by_patient { placed(prepared, mapping, request, &mut notices)? } else { None };
+        if request.by_patient && place.is_none() {
+            unknown.get_or_insert(mapping);
+            continue;
+        }
+        let compiled = place.as_ref().map_or(compiled, Place::program);
         let wanted = search::wanted(pack, request, &mapping.resource_type)?;
         let pushed = wanted.as_ref().is_some_and(|wanted| push(pack, catalog, mapping, wanted, zone, &mut filter));
         let only = wanted.map(|wanted| Search::new(&wanted, zone)).transpose()?.map(Arc::new);
@@ -202,6 +211,7 @@ pub(super) async fn plan<'a>(
             compiled: Arc::clone(compiled),
             filter: Arc::new(filter),
             only,
+            place,
             pushed,
             estimate,
             ranges,

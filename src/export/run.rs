@@ -1,6 +1,7 @@
 //! Snapshot → patients → proofs → splits → workers → files → manifest.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -9,13 +10,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::failures::Tally;
 use super::ledger::Deletions;
+use super::organize::{self, Made, Spool, Target};
 use super::plan::{Part, Planned, deletions_unknown, plan, text_of};
 use super::prepare::Prepared;
 use super::progress::Counting;
 use super::worker::{Done, Shared, Task, WholeFile, work};
 use super::{ExportError, ExportOptions, Exported};
 use crate::bulk::manifest::{Manifest, ManifestExtension, ManifestFile, Stored};
-use crate::bulk::report::{FileReport, Report, Request, Timings, Versions, Watermark};
+use crate::bulk::report::{BLOCKS, FileReport, Report, Request, Timings, Versions, Watermark};
 use crate::bulk::request::ExportRequest;
 use crate::fhir::instant::Instant as FhirInstant;
 use crate::fhir::outcome::OperationOutcome;
@@ -61,7 +63,12 @@ pub fn export<S: Sink>(
             None => estimates.push((name.clone(), part.estimate)),
         }
     }
+    let spool = Spool::of(&parts);
+    if spool.is_some() {
+        estimates.push((BLOCKS.to_owned(), estimates.iter().map(|(_, estimate)| estimate).sum()));
+    }
     progress.begin(estimates);
+    progress.expect(BLOCKS, 1);
 
     let mut queue: Vec<Task> = Vec::new();
     for (tally, part) in parts.iter().enumerate() {
@@ -81,7 +88,7 @@ pub fn export<S: Sink>(
     // Largest first, so that no worker is left with a long split at the end.
     queue.sort_by_key(|task| std::cmp::Reverse(task.estimate));
 
-    let shared = Shared {
+    let mut shared = Shared {
         sink,
         snapshot: snapshot.clone(),
         queue: Mutex::new(VecDeque::from(queue)),
@@ -92,6 +99,7 @@ pub fn export<S: Sink>(
         file_bytes: options.file_bytes,
         chunk_bytes: options.chunk_bytes,
         sessions: options.sessions_per_worker.max(1),
+        spool,
     };
     let (done, checked) = std::thread::scope(|scope| {
         let (ended, mut results) = tokio::sync::mpsc::unbounded_channel();
@@ -170,6 +178,17 @@ pub fn export<S: Sink>(
             }
         }
     }
+    if let Some(spool) = shared.spool.take() {
+        let (codec, file_bytes, made) = (options.codec, options.file_bytes, AtomicU32::new(0));
+        let target = Target { sink, progress, cancel: &stop, codec, file_bytes, made };
+        let Made { files, context, told } = organize::write(&target, spool, options.workers)?;
+        whole.extend(files);
+        notices.extend(told);
+        for (tally, (unused, copies)) in tallies.iter_mut().zip(context) {
+            tally.filtered += unused;
+            tally.repeated = copies.saturating_sub(tally.counts.emitted - tally.filtered);
+        }
+    }
     let at = snapshot.transaction_time().div_euclid(1_000) * 1_000;
     let (mut known, mut ledger) = (declared, None);
     if let Some(ledgers) = ledgers {
@@ -203,6 +222,7 @@ pub fn export<S: Sink>(
         transaction_time: transaction_time.clone(),
         request: options.request_url.clone(),
         requires_access_token: false,
+        output_organized_by: request.by_patient.then(|| "Patient".to_owned()),
         output: finish.output,
         deleted: known.then_some(finish.deleted),
         outcome: finish.outcome,
@@ -226,6 +246,7 @@ pub fn export<S: Sink>(
             types: request.types.clone(),
             since: request.since.map(text_of),
             until: request.until.map(text_of),
+            organized_by: request.by_patient.then(|| "Patient".to_owned()),
             patient_count: (!request.patients.is_empty()).then_some(request.patients.len() as u64),
             workers: options.workers as u32,
         },
@@ -282,10 +303,15 @@ struct Finish<'a, S> {
 
 impl<S: Sink> Finish<'_, S> {
     fn commit(&mut self, files: Vec<WholeFile<S::File>>) -> Result<(), ExportError> {
-        for WholeFile { resource_type, deletes, count, file } in files {
+        let mut continued = false;
+        for WholeFile { resource_type, deletes, continues, count, file } in files {
             let stored = file.commit()?;
             let resource_type = if deletes { "Bundle".to_owned() } else { resource_type };
             let entry = self.entry(resource_type, count, &stored);
+            let goes_on = std::mem::replace(&mut continued, continues);
+            if let Some(before) = self.output.last_mut().filter(|_| goes_on) {
+                before.continues_in_file = Some(entry.url.clone());
+            }
             if deletes { self.deleted.push(entry) } else { self.output.push(entry) }
         }
         Ok(())
@@ -303,6 +329,7 @@ impl<S: Sink> Finish<'_, S> {
         ManifestFile {
             resource_type,
             url: format!("{}{}", self.options.base_url, stored.name),
+            continues_in_file: None,
             count,
             file_size: stored.raw_bytes,
             stored: Stored {

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::ExportError;
 use super::drive::{Buffers, drive};
 use super::failures::Tally;
+use super::organize::{self, Spool};
 use super::progress::Counting;
 use super::spill::Spill;
 use crate::encode::{Encoder, Limits, Output, Search, Settled, Spill as SpillOrder};
@@ -57,6 +58,8 @@ pub(super) struct Shared<'a, S: Sink> {
     pub(super) chunk_bytes: usize,
     /// Sessions one worker may hold; lists beyond it share one through portals.
     pub(super) sessions: usize,
+    /// Where resources wait when output is organized.
+    pub(super) spool: Option<Spool>,
 }
 
 impl<S: Sink> Shared<'_, S> {
@@ -76,6 +79,8 @@ impl<S: Sink> Shared<'_, S> {
 pub(super) struct WholeFile<F> {
     pub(super) resource_type: String,
     pub(super) deletes: bool,
+    /// Its last block goes on in the file that follows it.
+    pub(super) continues: bool,
     pub(super) count: u64,
     pub(super) file: F,
 }
@@ -118,7 +123,14 @@ async fn run<S: Sink>(shared: &Shared<'_, S>) -> Result<Done<S::File>, ExportErr
         let mut tally = Tally::default();
         let mut spill = Spill::default();
         drive(&mut encoder, &mut rows, &mut buffers, |encoder, output| {
-            files.take(&task, encoder, output, &mut tally, &mut spill).map(ControlFlow::Continue)
+            match shared.spool.as_ref().filter(|_| !task.deletes) {
+                Some(spool) => {
+                    let buffer = &mut files.buffer;
+                    organize::take(shared, spool, &task, encoder, output, &mut tally, &mut spill, buffer)
+                }
+                None => files.take(&task, encoder, output, &mut tally, &mut spill),
+            }
+            .map(ControlFlow::Continue)
         })
         .await?;
         tally.seconds = began.elapsed().as_secs_f64();
@@ -236,7 +248,8 @@ impl<S: Sink> Files<'_, S> {
             if let Some(before) = self.whole.last_mut() {
                 before.file.seal()?;
             }
-            self.whole.push(WholeFile { resource_type: kind.to_owned(), deletes, count, file });
+            let resource_type = kind.to_owned();
+            self.whole.push(WholeFile { resource_type, deletes, continues: false, count, file });
         }
         Ok(())
     }

@@ -80,9 +80,10 @@ impl From<ExportError> for CheckError {
         match error {
             ExportError::UnknownPatients(ids) => Self::UnknownPatients(ids),
             ExportError::UnknownGroup => Self::UnknownGroup,
-            ExportError::PatientsNotApplicable { .. } | ExportError::NoMembers { .. } | ExportError::Search(_) => {
-                Self::NotApplicable(error.to_string())
-            }
+            ExportError::PatientsNotApplicable { .. }
+            | ExportError::NotOrganizable { .. }
+            | ExportError::NoMembers { .. }
+            | ExportError::Search(_) => Self::NotApplicable(error.to_string()),
             error if error.transient() => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "the source database could not be asked");
                 Self::Unavailable

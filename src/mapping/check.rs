@@ -20,6 +20,7 @@ mod value;
 use std::collections::{BTreeMap, BTreeSet};
 
 use self::code_map::MapUses;
+pub(super) use self::reference::over as id_over;
 use self::report::Report;
 use self::scope::Scope;
 use super::diagnostic::Diagnostic;

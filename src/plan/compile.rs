@@ -64,6 +64,27 @@ pub fn identities(pack: &Pack, mapping: &Mapping, sources: &Sources, catalog: &C
     wrong.iter().all(|diagnostic| diagnostic.severity != Severity::Error).then_some(compiled)
 }
 
+/// What writes every resource of `mapping` behind a JSON string and a tab: the text `owner` over the row, which is left
+/// out where one of its columns is empty. `None` when `owner` cannot be written as the reference it is.
+pub fn owned(pack: &Pack, mapping: &Mapping, sources: &Sources, catalog: &Catalog, owner: &Text) -> Option<Compiled> {
+    let mut lower = Lower::new(pack, mapping, sources, catalog)?;
+    let path = format!("{}.id", mapping.resource_type);
+    let id = lower.text(&mapping.id);
+    let present = lower.text_presence(&mapping.id);
+    lower.reject_unless(present, "R405", &path);
+    lower.assume(present);
+    let known = lower.text_presence(owner);
+    let nobody = lower.emit.jump_unless(0, known);
+    let text = lower.text(owner);
+    let site = lower.emit.site("R204", &path, None);
+    let _ = lower.emit.op(0, Op::Text { text, site });
+    lower.emit.land(0, nobody);
+    lower.emit.literal(b"\t");
+    lower.resource(&mapping.root);
+    let (compiled, wrong) = lower.finish(id);
+    wrong.iter().all(|diagnostic| diagnostic.severity != Severity::Error).then_some(compiled)
+}
+
 /// What writes, for every row of `mapping`, its id as a line of JSON.
 pub fn ids(pack: &Pack, mapping: &Mapping, sources: &Sources, catalog: &Catalog) -> Option<Compiled> {
     let mut lower = Lower::new(pack, mapping, sources, catalog)?;

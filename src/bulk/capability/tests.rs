@@ -164,12 +164,12 @@ fn the_token_endpoint_is_found_where_old_clients_look() {
 #[test]
 fn definitions_name_the_parameters_that_are_honoured() {
     for (id, code, levels, parameters) in [
-        ("export", "export", (true, false, false), 5),
-        ("patient-export", "export", (false, true, false), 6),
-        ("group-export", "export", (false, false, true), 6),
-        ("export-v4", "export-v4", (true, false, false), 5),
-        ("patient-export-v4", "export-v4", (false, true, false), 6),
-        ("group-export-v4", "export-v4", (false, false, true), 6),
+        ("export", "export", (true, false, false), 6),
+        ("patient-export", "export", (false, true, false), 7),
+        ("group-export", "export", (false, false, true), 7),
+        ("export-v4", "export-v4", (true, false, false), 6),
+        ("patient-export-v4", "export-v4", (false, true, false), 7),
+        ("group-export-v4", "export-v4", (false, false, true), 7),
     ] {
         let definition = operation_definition(id, &features()).expect(id);
         assert_eq!((&definition["id"], &definition["code"]), (&json!(id), &json!(code)));
@@ -183,6 +183,7 @@ fn definitions_name_the_parameters_that_are_honoured() {
                 "_since" | "_until" => "_since=2024&_until=2025",
                 "_type" => "_type=Patient",
                 "_typeFilter" => "_typeFilter=Patient?gender=female",
+                "organizeOutputBy" => "organizeOutputBy=Patient",
                 "patient" => "patient=Patient/1",
                 other => panic!("{other}"),
             };

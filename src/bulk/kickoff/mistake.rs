@@ -44,14 +44,8 @@ pub(super) enum Mistake {
 }
 
 /// Parameters of the specification that are refused, and why (K-46 to K-68).
-const UNSUPPORTED: &[&str] = &[
-    "_elements",
-    "includeAssociatedData",
-    "organizeOutputBy",
-    "allowPartialManifests",
-    "_minimumFileSize",
-    "_maximumFileSize",
-];
+const UNSUPPORTED: &[&str] =
+    &["_elements", "includeAssociatedData", "allowPartialManifests", "_minimumFileSize", "_maximumFileSize"];
 
 impl Mistake {
     /// A parameter that nobody here honours.
@@ -95,9 +89,9 @@ impl Mistake {
             Self::TooManyFilters(_) => IssueType::TooCostly,
             Self::NoValue(_) => IssueType::Required,
             Self::NotABoolean(_) => IssueType::Value,
-            Self::Parameter(ParameterError::UnknownTypes { .. } | ParameterError::NothingMapped) => {
-                IssueType::NotSupported
-            }
+            Self::Parameter(
+                ParameterError::UnknownTypes { .. } | ParameterError::NothingMapped | ParameterError::NotOrganizable,
+            ) => IssueType::NotSupported,
             Self::Parameter(ParameterError::Empty { .. }) => IssueType::Required,
             Self::Parameter(_) => IssueType::Value,
             Self::Filter(error) => error.code(),
