@@ -84,10 +84,13 @@ pub struct Stored {
 }
 
 impl Manifest {
-    /// Orders the files: Patient, Encounter, then by type; the files of a type by number.
+    /// Orders the files: Patient, Encounter, then by type; the files of a type by number. Files of blocks stay as they
+    /// are: what goes on stands right before where it goes on.
     #[must_use]
     pub fn sorted(mut self) -> Self {
-        sort(&mut self.output);
+        if self.output_organized_by.is_none() {
+            sort(&mut self.output);
+        }
         self.deleted.as_deref_mut().map(sort);
         sort(&mut self.outcome);
         self

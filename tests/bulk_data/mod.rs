@@ -10,6 +10,7 @@ mod known;
 mod limits;
 mod load;
 mod operate;
+mod organize;
 mod status;
 
 use serde_json::Value;

@@ -15,18 +15,28 @@ const LISTED: &str = "table: t\nkey: id\nlists: {items: {table: items, parent: t
 
 /// Most memory held (KiB) by an export of `mapping` over what `fill` puts into the tables, and the lines it wrote.
 fn peak(mapping: &str, fill: &str) -> (u64, usize, u64) {
-    let runtime = runtime();
-    let database = runtime.block_on(async {
+    peak_of(&filled(fill), &[("mappings/m.yaml", mapping)], &[])
+}
+
+fn filled(fill: &str) -> Database {
+    runtime().block_on(async {
         let database = Database::with_options("").await;
         let client = database.client().await;
         client.batch_execute(SCHEMA).await.expect("a schema");
         client.batch_execute(fill).await.expect("rows");
         database
-    });
+    })
+}
+
+fn peak_of(database: &Database, files: &[(&str, &str)], more: &[&str]) -> (u64, usize, u64) {
     let home = tempfile::tempdir().expect("a directory");
-    write(home.path(), &[("mappings/m.yaml", mapping)]);
+    write(home.path(), files);
     let out = home.path().join("out");
-    let child = export_command(home.path(), database.dsn(), &out).args(["--workers", "1"]).spawn().expect("it starts");
+    let child = export_command(home.path(), database.dsn(), &out)
+        .args(["--workers", "1"])
+        .args(more)
+        .spawn()
+        .expect("it starts");
     let (code, told, peak) = watch(child);
     assert_eq!(code, Some(0), "{told}");
     let (lines, bytes) = written(&out);
@@ -73,6 +83,45 @@ fn a_flat_export_takes_no_memory_for_its_rows() {
 fn a_list_takes_no_memory_for_its_items() {
     let grown = grows(LISTED, &items(10_000), &items(1_000_000));
     assert!(grown <= ALLOWED, "it grew by {grown} KiB");
+}
+
+const PATIENT: &str = "table: t\nkey: id\nresource: {resourceType: Patient, id: \"p-{{id}}\"}\n";
+const OWNED: &str = "table: items\nkey: n\nresource:\n  resourceType: Observation\n  id: \"o-{{n}}\"\n  \
+                     status: final\n  code: {text: $v}\n  subject: patient(t)\n";
+
+/// What organizing by patient may take beside what every export takes (KiB): a partition, and what partitions gather.
+const ORGANIZED: u64 = (32 + 16) * 1024 + ALLOWED;
+
+/// How much more memory an export of so many resources of 900 bytes takes by patient than by type.
+fn organizing_takes(resources: u32, patients: u32) -> u64 {
+    let database = filled(&format!(
+        "insert into t select i, 'x' from generate_series(1, {patients}) i;
+         insert into items select 1 + i % {patients}, i, repeat('y', 900) from generate_series(1, {resources}) i;
+         analyze t, items"
+    ));
+    let files = [("mappings/patient.yaml", PATIENT), ("mappings/o.yaml", OWNED)];
+    let (by_type, lines, bytes) = peak_of(&database, &files, &[]);
+    let (by_patient, same_lines, more_bytes) = peak_of(&database, &files, &["--organize-by", "patient"]);
+    assert_eq!(lines, same_lines);
+    assert!(bytes < more_bytes && bytes / 1024 > ORGANIZED + ORGANIZED / 2, "{bytes} bytes are not many");
+    by_patient.saturating_sub(by_type)
+}
+
+#[test]
+fn blocks_take_no_memory_for_their_resources() {
+    for patients in [1, 3, 5000] {
+        let taken = organizing_takes(110_000, patients);
+        assert!(taken <= ORGANIZED, "{taken} KiB for {patients} patients");
+    }
+}
+
+#[test]
+#[ignore = "long"]
+fn soak_blocks_of_a_million_resources() {
+    for patients in [1, 100_000] {
+        let taken = organizing_takes(1_000_000, patients);
+        assert!(taken <= ORGANIZED, "{taken} KiB for {patients} patients");
+    }
 }
 
 #[test]

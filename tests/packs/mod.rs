@@ -5,6 +5,7 @@ mod differences;
 mod engine;
 mod filters;
 mod levels;
+mod organize;
 mod requests;
 mod search_oracle;
 pub(crate) mod store;

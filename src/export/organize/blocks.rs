@@ -30,6 +30,14 @@ pub(super) struct Blocks<'a, S: Sink> {
     buffer: Vec<u8>,
 }
 
+/// What one worker has filled.
+pub(super) struct Filled<F> {
+    /// All files, whole.
+    pub(super) files: Vec<WholeFile<F>>,
+    /// How often context was written, by kind.
+    pub(super) copies: Vec<u64>,
+}
+
 struct Open<F> {
     file: F,
     count: u64,
@@ -136,13 +144,13 @@ impl<'a, S: Sink> Blocks<'a, S> {
         Ok(())
     }
 
-    /// All files, whole; and how often context was written, by kind.
-    pub(super) fn end(mut self) -> Result<(Vec<WholeFile<S::File>>, Vec<u64>), ExportError> {
+    /// Ends the last file.
+    pub(super) fn end(mut self) -> Result<Filled<S::File>, ExportError> {
         self.close(false)?;
         if let Some(last) = self.whole.last_mut() {
             last.file.seal()?;
         }
-        Ok((self.whole, self.copies))
+        Ok(Filled { files: self.whole, copies: self.copies })
     }
 }
 

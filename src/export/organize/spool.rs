@@ -45,11 +45,11 @@ impl Spool {
         let kinds =
             places.iter().map(|(place, part)| (part.mapping.resource_type.clone(), matches!(place, Place::Context(_))));
         let rows = places.iter().filter(|(place, _)| matches!(place, Place::Block(_))).map(|(_, part)| part.estimate);
-        Some(Self::new(kinds.collect(), rows.sum::<u64>().saturating_mul(EXPECTED), SIZES))
+        Some(Self::new(&kinds.collect::<Vec<_>>(), rows.sum::<u64>().saturating_mul(EXPECTED), SIZES))
     }
 
     /// For resources of these types (context or not) and about so many bytes.
-    pub(super) fn new(types: Vec<(String, bool)>, bytes: u64, sizes: Sizes) -> Self {
+    pub(super) fn new(types: &[(String, bool)], bytes: u64, sizes: Sizes) -> Self {
         let mut order: Vec<&String> = types.iter().map(|(name, _)| name).collect();
         order.sort_by_key(|name| (type_rank(name), *name));
         order.dedup();

@@ -37,27 +37,17 @@ pub(in super::super) fn take<S: Sink>(
     for line in settled.bytes.split_inclusive(|byte| *byte == b'\n') {
         let len = begun + line.len() as u64;
         // Only the first may have its beginning in the spill.
-        let wanted = if begun > 0 {
-            let filtered = match &task.only {
-                Some(only) => {
-                    let (_, resource) = split(BufReader::new(spill.reader()?.chain(line)))?;
-                    !only.wants(resource)
-                }
-                None => false,
-            };
-            let kept = !filtered && {
-                let (prefix, resource) = split(BufReader::new(spill.reader()?.chain(line)))?;
-                put(shared, spool, task, &prefix, len, resource)?
-            };
-            spill.cut(0)?;
+        let kept = if begun > 0 {
             begun = 0;
+            let kept = put_spilled(shared, spool, task, len, spill, line)?;
+            spill.cut(0)?;
             kept
         } else {
-            let (prefix, resource) = split(line)?;
+            let (prefix, resource) = line.split_at(prefix_len(line));
             task.only.as_ref().is_none_or(|only| only.wants(resource))
-                && put(shared, spool, task, &prefix, len, resource)?
+                && put(shared, spool, task, prefix, len, resource)?
         };
-        if wanted {
+        if kept {
             written += len;
         } else {
             tally.filtered += 1;
@@ -73,11 +63,32 @@ pub(in super::super) fn take<S: Sink>(
     Ok(())
 }
 
-/// What a program has written of one resource: what stands before the tab, and the resource.
-fn split<R: BufRead>(mut line: R) -> std::io::Result<(Vec<u8>, R)> {
+/// Bytes up to the tab that stands before a resource.
+fn prefix_len(line: &[u8]) -> usize {
+    line.iter().position(|byte| *byte == b'\t').map_or(0, |at| at + 1)
+}
+
+/// The same for a resource whose beginning is in the spill, and whose end is `rest`.
+fn put_spilled<S: Sink>(
+    shared: &Shared<'_, S>,
+    spool: &Spool,
+    task: &Task,
+    len: u64,
+    spill: &mut Spill,
+    rest: &[u8],
+) -> Result<bool, ExportError> {
     let mut prefix = Vec::new();
-    line.read_until(b'\t', &mut prefix)?;
-    Ok((prefix, line))
+    if let Some(only) = &task.only {
+        let mut resource = BufReader::new(spill.reader()?.chain(rest));
+        resource.read_until(b'\t', &mut prefix)?;
+        if !only.wants(resource) {
+            return Ok(false);
+        }
+        prefix.clear();
+    }
+    let mut resource = BufReader::new(spill.reader()?.chain(rest));
+    resource.read_until(b'\t', &mut prefix)?;
+    put(shared, spool, task, &prefix, len, resource)
 }
 
 /// Sets a resource aside; false when it belongs to nobody. `len` is that of prefix and resource.

@@ -55,8 +55,8 @@ struct Blocks {
 fn organized(given: &[Given], sizes: Sizes, file_bytes: u64, partitions: u64, workers: usize) -> Blocks {
     let home = tempfile::tempdir().unwrap();
     let sink = LocalSink::open(home.path()).unwrap();
-    let types = TYPES.map(|(name, context)| (name.to_owned(), context)).to_vec();
-    let spool = Spool::new(types, partitions * sizes.sorted / 2, sizes);
+    let types = TYPES.map(|(name, context)| (name.to_owned(), context));
+    let spool = Spool::new(&types, partitions * sizes.sorted / 2, sizes);
     for one in given {
         let line = one.line();
         let id = if TYPES[one.kind].1 { Some(&one.id) } else { one.owner.as_ref() };
@@ -196,7 +196,7 @@ proptest! {
                 .filter(|line| *context && line.contains(&format!("\"resourceType\":\"{name}\""))).collect();
             prop_assert_eq!(unused, if *context { count(name) - used.len() as u64 } else { 0 });
             let nobodys = given.iter().filter(|one| one.kind == kind && !context && one.owner.is_none()).count();
-            for (left, words) in [(unused, "no block of a patient refers"), (nobodys as u64, "they name no patient")] {
+            for (left, words) in [(unused, "not referred to"), (nobodys as u64, "without a patient")] {
                 let told = found.told.iter().any(|line| line.contains(&format!("{left} {name} ")) && line.contains(words));
                 prop_assert_eq!(told, left > 0, "{} {}", left, words);
             }
@@ -241,7 +241,7 @@ fn only_a_block_that_is_larger_than_a_file_is_cut() {
 fn a_stopped_export_leaves_nothing_of_what_was_set_aside() {
     let home = tempfile::tempdir().unwrap();
     let sink = LocalSink::open(home.path()).unwrap();
-    let spool = Spool::new(vec![("Patient".to_owned(), false)], 0, Sizes { gathered: 1, ..SIZES });
+    let spool = Spool::new(&[("Patient".to_owned(), false)], 0, Sizes { gathered: 1, ..SIZES });
     let mut partition = spool.record(&sink, 0, Some(b"a"), 3).unwrap().unwrap();
     partition.append(&sink, b"{}\n").unwrap();
     drop(partition);

@@ -61,9 +61,9 @@ pub(in super::super) fn write<S: Sink>(
     });
     let mut made = Made { files: Vec::new(), context: vec![(0, 0); kinds.len()], told: Vec::new() };
     let mut copies = vec![0; kinds.len()];
-    for (files, of_worker) in first_failure(done)? {
-        made.files.extend(files);
-        copies.iter_mut().zip(of_worker).for_each(|(sum, count)| *sum += count);
+    for filled in first_failure(done)? {
+        made.files.extend(filled.files);
+        copies.iter_mut().zip(filled.copies).for_each(|(sum, count)| *sum += count);
     }
     let unused = context.as_ref().map_or_else(|| Ok(vec![0; kinds.len()]), |context| context.unused(kinds.len()))?;
     let mut omitted: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
@@ -105,8 +105,8 @@ fn told(kind: &str, (alone, nobodys): (u64, u64)) -> Vec<OperationOutcome> {
         let text = format!("{count} {kind} {resources} left out: {why}");
         (count > 0).then(|| OperationOutcome::new(Issue::new(severity, IssueType::Incomplete).details(text)))
     };
-    let alone = one(alone, Severity::Information, "no block of a patient refers to them");
-    let nobodys = one(nobodys, Severity::Warning, "they name no patient whose block they would stand in");
+    let alone = one(alone, Severity::Information, "not referred to in any patient's block");
+    let nobodys = one(nobodys, Severity::Warning, "without a patient, in whose block to stand");
     alone.into_iter().chain(nobodys).collect()
 }
 
@@ -123,7 +123,7 @@ fn partition_to_blocks<S: Sink>(
         if partition.bytes() <= sizes.sorted {
             sorted(&partition.read()?, blocks)?;
         } else if partition.is_mixed() {
-            let count = (partition.bytes() / sizes.sorted.max(1)).saturating_mul(2).clamp(8, sizes.most.max(8));
+            let count = (partition.bytes() / sizes.sorted.max(1)).saturating_mul(2).clamp(8, 32);
             let parts = divide(target, sizes, &partition, |head| part_of(&head.id, depth + 1, count) as u16)?;
             left.extend(parts.into_values().map(|part| (part, depth + 1)));
         } else {
