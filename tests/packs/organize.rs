@@ -215,7 +215,7 @@ async fn with_eleven(test: impl FnOnce(&Engine) + Send + 'static) {
     let script = "set search_path = synthea;
         insert into cohorts values ('five', 'Five', null, true, '2026-01-01');
         insert into cohort_members select row_number() over (), 'five', id, null, '2026-01-01', null, '2026-01-01'
-            from (select id from patients order by id limit 5) some;";
+            from (select id from patients order by id limit 5) few5;";
     database.client().await.batch_execute(script).await.expect("a group");
     tokio::task::spawn_blocking(move || test(&Engine::open(&database))).await.expect("the test holds");
 }

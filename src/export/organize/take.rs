@@ -44,13 +44,12 @@ pub(in super::super) fn take<S: Sink>(
             kept
         } else {
             let (prefix, resource) = line.split_at(prefix_len(line));
-            task.only.as_ref().is_none_or(|only| only.wants(resource))
-                && put(shared, spool, task, prefix, len, resource)?
+            let wanted = task.only.as_ref().is_none_or(|only| only.wants(resource));
+            if wanted { put(shared, spool, task, prefix, len, resource)? } else { None }
         };
-        if kept {
-            written += len;
-        } else {
-            tally.filtered += 1;
+        match kept {
+            Some(bytes) => written += bytes,
+            None => tally.filtered += 1,
         }
     }
     *buffer = settled.bytes;
@@ -68,7 +67,7 @@ fn prefix_len(line: &[u8]) -> usize {
     line.iter().position(|byte| *byte == b'\t').map_or(0, |at| at + 1)
 }
 
-/// The same for a resource whose beginning is in the spill, and whose end is `rest`.
+/// Sets a resource aside whose beginning is in the spill, and whose end is `rest`, if it is wanted. See [`put`].
 fn put_spilled<S: Sink>(
     shared: &Shared<'_, S>,
     spool: &Spool,
@@ -76,13 +75,13 @@ fn put_spilled<S: Sink>(
     len: u64,
     spill: &mut Spill,
     rest: &[u8],
-) -> Result<bool, ExportError> {
+) -> Result<Option<u64>, ExportError> {
     let mut prefix = Vec::new();
     if let Some(only) = &task.only {
         let mut resource = BufReader::new(spill.reader()?.chain(rest));
         resource.read_until(b'\t', &mut prefix)?;
         if !only.wants(resource) {
-            return Ok(false);
+            return Ok(None);
         }
         prefix.clear();
     }
@@ -91,7 +90,7 @@ fn put_spilled<S: Sink>(
     put(shared, spool, task, &prefix, len, resource)
 }
 
-/// Sets a resource aside; false when it belongs to nobody. `len` is that of prefix and resource.
+/// Sets a resource aside, and gives its bytes; none when it belongs to nobody. `len` is that of prefix and resource.
 fn put<S: Sink>(
     shared: &Shared<'_, S>,
     spool: &Spool,
@@ -99,16 +98,15 @@ fn put<S: Sink>(
     prefix: &[u8],
     len: u64,
     mut resource: impl BufRead,
-) -> Result<bool, ExportError> {
+) -> Result<Option<u64>, ExportError> {
     let id = prefix.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"\t"));
     let id = id.filter(|id| std::str::from_utf8(id).is_ok_and(is_id));
-    let Some(mut partition) = spool.record(shared.sink, task.tally, id, len - prefix.len() as u64)? else {
-        return Ok(false);
-    };
+    let len = len - prefix.len() as u64;
+    let Some(mut partition) = spool.record(shared.sink, task.tally, id, len)? else { return Ok(None) };
     loop {
         let bytes = resource.fill_buf()?;
         if bytes.is_empty() {
-            return Ok(true);
+            return Ok(Some(len));
         }
         partition.append(shared.sink, bytes)?;
         let taken = bytes.len();
