@@ -360,11 +360,19 @@ fn keys(value: &serde_json::Value, found: &mut BTreeSet<String>) {
 #[test]
 fn every_key_of_the_output_is_described() {
     let stored = Stored { stored_size: 0, sha256: Some(String::new()), content_encoding: Some("gzip".to_owned()) };
-    let file = ManifestFile { resource_type: String::new(), url: String::new(), count: 0, file_size: 0, stored };
+    let file = ManifestFile {
+        resource_type: "Patient".to_owned(),
+        url: String::new(),
+        continues_in_file: Some(String::new()),
+        count: 0,
+        file_size: 0,
+        stored,
+    };
     let manifest = Manifest {
         transaction_time: String::new(),
         request: String::new(),
         requires_access_token: false,
+        output_organized_by: Some(String::new()),
         output: vec![file],
         deleted: Some(Vec::new()),
         outcome: Vec::new(),
@@ -378,6 +386,7 @@ fn every_key_of_the_output_is_described() {
             types: Vec::new(),
             since: None,
             until: None,
+            organized_by: None,
             patient_count: None,
             associated: Vec::new(),
             workers: 1,
@@ -387,7 +396,7 @@ fn every_key_of_the_output_is_described() {
         mappings: vec![MappingReport::default()],
         files: vec![FileReport {
             name: text(),
-            resource_type: text(),
+            resource_type: "Patient".to_owned(),
             count: 0,
             bytes: 0,
             stored_bytes: 0,

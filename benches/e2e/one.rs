@@ -11,7 +11,7 @@ use smelt::export::{Counting, ExportOptions, Exported, export, prepare};
 use smelt::fhir::alias;
 use smelt::mapping::check::{Checked, check};
 use smelt::mapping::pack::load;
-use smelt::sink::{Codec, LocalSink, NullFile, NullSink, Sink, SinkError, SinkFile, StoredFile};
+use smelt::sink::{Codec, LocalSink, NullFile, NullSink, Scratch, Sink, SinkError, SinkFile, StoredFile};
 use smelt::source::{Source, SourceOptions, Target};
 use tokio_util::sync::CancellationToken;
 
@@ -118,6 +118,10 @@ impl Sink for Timed {
 
     fn create(&self, name: &str, codec: Codec) -> std::result::Result<TimedFile, SinkError> {
         Ok(TimedFile { file: self.sink.create(name, codec)?, began: self.began, first: Arc::clone(&self.first) })
+    }
+
+    fn scratch(&self) -> std::result::Result<Scratch, SinkError> {
+        self.sink.scratch()
     }
 
     fn finish(&self) -> std::result::Result<(), SinkError> {

@@ -276,6 +276,12 @@ fn parameters(scope: Scope, dialect: Dialect, features: &Features) -> Vec<Value>
             "string",
             format!("Only these root elements beside mandatory ones, `Type.element` or `element`. {lists}"),
         ),
+        one(
+            "organizeOutputBy",
+            "1",
+            "string",
+            "`Patient`: files hold a block for each patient, instead of one type each.".to_owned(),
+        ),
     ];
     let associated = supported(features.types.iter().map(|one| one.name.as_str())).join("`, `");
     all.push(one(

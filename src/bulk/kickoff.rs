@@ -217,6 +217,7 @@ impl Asked {
                 "_since" => ("_since", &mut asked.parameters.since),
                 "_until" => ("_until", &mut asked.parameters.until),
                 "_outputFormat" => ("_outputFormat", &mut format),
+                "organizeOutputBy" => ("organizeOutputBy", &mut asked.parameters.organize_by),
                 // Of FHIR's general parameters these change nothing: there is one form.
                 "_format" | "_pretty" => continue,
                 _ => {
@@ -233,6 +234,7 @@ impl Asked {
             ("_since", &mut asked.parameters.since),
             ("_until", &mut asked.parameters.until),
             ("_outputFormat", &mut format),
+            ("organizeOutputBy", &mut asked.parameters.organize_by),
         ] {
             if mistakes.contains(&Mistake::Contradiction(name)) {
                 *kept = None;
@@ -256,7 +258,7 @@ impl Asked {
         })?;
         request.level = intake.level.clone();
         request.files = self.files.read(mistakes);
-        let of_patients = intake.level != Level::System;
+        let of_patients = intake.level != Level::System || request.by_patient;
         if of_patients && request.types_given && !request.types.iter().any(|name| (known.compartment)(name)) {
             return Err(Mistake::OutsideCompartment);
         }

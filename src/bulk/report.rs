@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::manifest::type_rank;
 
+/// What files of blocks are called, where those of a type are called after it.
+pub const BLOCKS: &str = "blocks";
+
 /// Counts by name: of a FHIR path, a code map, a list.
 pub type Counts = BTreeMap<String, u64>;
 
@@ -57,6 +60,9 @@ pub struct Request {
     pub since: Option<String>,
     /// FHIR instant, exclusive.
     pub until: Option<String>,
+    /// The type whose blocks the files hold; none when they hold one type each.
+    #[serde(default)]
+    pub organized_by: Option<String>,
     /// How many patients it was restricted to; none when it was not. Who they were is not recorded.
     pub patient_count: Option<u64>,
     /// Values of `includeAssociatedData`.
@@ -102,6 +108,9 @@ pub struct MappingReport {
     pub rejected: u64,
     /// Rows read and left out on purpose.
     pub filtered: u64,
+    /// How often its resources stand in files beyond the first time: context in several blocks.
+    #[serde(default)]
+    pub repeated: u64,
     /// Deletions written; none when they were not computed.
     pub deleted: Option<u64>,
     /// Rejected rows by the path that could not be written.
@@ -145,7 +154,8 @@ pub enum IdProof {
 pub struct FileReport {
     /// Name in the output directory.
     pub name: String,
-    /// Type of every resource in it.
+    /// Type of every resource in it; empty where it holds blocks of all types.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub resource_type: String,
     /// Number of resources.
     pub count: u64,
@@ -198,7 +208,11 @@ impl Report {
         }
         for file in &self.files {
             let name = file.resource_type.as_str();
-            if let Some(total) = totals.get_mut(&(type_rank(name), name)) {
+            if name.is_empty() {
+                let blocks = totals.entry((u8::MAX, BLOCKS)).or_default();
+                BLOCKS.clone_into(&mut blocks.resource_type);
+                blocks.bytes += file.bytes;
+            } else if let Some(total) = totals.get_mut(&(type_rank(name), name)) {
                 total.bytes += file.bytes;
             }
         }
@@ -251,6 +265,7 @@ mod tests {
                 types: Vec::new(),
                 since: None,
                 until: None,
+                organized_by: None,
                 patient_count: None,
                 associated: Vec::new(),
                 workers: 2,

@@ -42,6 +42,8 @@ pub struct Parameters {
     pub associated: Vec<String>,
     /// `_elements`: every occurrence; each may be a comma list.
     pub elements: Vec<String>,
+    /// `organizeOutputBy`
+    pub organize_by: Option<String>,
 }
 
 /// A request that has been checked.
@@ -77,6 +79,9 @@ pub struct ExportRequest {
     /// Only these root elements of resources, and what is mandatory (K-46).
     #[serde(default)]
     pub elements: Elements,
+    /// Files hold a block for each patient, not one type each (K-66).
+    #[serde(default)]
+    pub by_patient: bool,
 }
 
 /// Why a request is refused.
@@ -117,6 +122,12 @@ pub enum ParameterError {
         /// What would be possible.
         supported: Vec<&'static str>,
     },
+    /// Not a type that files can be organized by (K-66).
+    #[error("`organizeOutputBy` names a type that output is not organized by")]
+    NotOrganizable,
+    /// Provenance comes after all else, and blocks are written then.
+    #[error("Provenance by `includeAssociatedData` does not come in output that is organized by patient")]
+    ProvenanceByPatient,
     /// Not the form of a patient reference. The text is not repeated: it may identify a person (K-51).
     #[error("`patient` number {number} is not a reference to a Patient{}", others(*more))]
     NotAPatient {
@@ -164,8 +175,9 @@ impl ParameterError {
             Self::UnknownTypes { .. } | Self::NothingMapped => "_type",
             Self::Empty { parameter } | Self::NotAnInstant { parameter } => parameter,
             Self::UntilNotAfterSince => "_until",
+            Self::NotOrganizable => "organizeOutputBy",
             Self::NotAPatient { .. } => "patient",
-            Self::UnknownAssociated { .. } => "includeAssociatedData",
+            Self::UnknownAssociated { .. } | Self::ProvenanceByPatient => "includeAssociatedData",
             Self::Elements { .. } => "_elements",
         }
     }
@@ -184,6 +196,10 @@ impl ParameterError {
                 "Write it with seconds and a zone, as in 2025-03-01T00:00:00Z, or as a date (UTC).".to_owned()
             }
             Self::UntilNotAfterSince => "Both ends are exclusive.".to_owned(),
+            Self::NotOrganizable => "Write `Patient`, or leave it out: files then hold one type each.".to_owned(),
+            Self::ProvenanceByPatient => {
+                "Leave one of them out; with `Provenance` in `_type`, that of each patient is in its block.".to_owned()
+            }
             Self::NotAPatient { .. } => {
                 "Write `Patient/ID` or `ID`; an id has 1 to 64 of A-Z a-z 0-9 - and `.`.".to_owned()
             }
@@ -209,13 +225,17 @@ impl ExportRequest {
         let types = types(&given.types, &mapped, forgive)?;
         let elements = Elements::read(&given.elements, &mapped, forgive)?;
         let types_given = !types.is_empty();
-        let associated = Associated::read(&given.associated, &mapped, forgive)?;
+        let mut associated = Associated::read(&given.associated, &mapped, forgive)?;
         let types = if types_given { types } else { mapped };
         if types.is_empty() {
             return Err(ParameterError::NothingMapped);
         }
         let (since, until) = period(given.since.as_deref(), given.until.as_deref(), forgive)?;
         let patients = patients(&given.patients, forgive)?;
+        let by_patient = by_patient(given.organize_by.as_deref(), forgive)?;
+        if by_patient && associated.provenance.take().is_some() {
+            forgive(ParameterError::ProvenanceByPatient)?;
+        }
         Ok(Self {
             level: if patients.is_empty() { Level::System } else { Level::Patient },
             types: types.into_iter().map(str::to_owned).collect(),
@@ -229,6 +249,7 @@ impl ExportRequest {
             files: Files::default(),
             associated,
             elements,
+            by_patient,
         })
     }
 
@@ -250,6 +271,7 @@ impl ExportRequest {
             ("_until", instant(self.until)),
             ("includeAssociatedData", associated),
             ("_elements", elements),
+            ("organizeOutputBy", self.by_patient.then(|| "Patient".to_owned())),
         ];
         let pairs = pairs.into_iter().chain(self.files.pairs());
         for (mark, (name, value)) in std::iter::once('?')
@@ -304,6 +326,15 @@ fn patients<'a>(given: &'a [String], forgive: &mut Forgive<'_>) -> Result<BTreeS
         left(&ids, ParameterError::NotAPatient { number, more }, forgive)?;
     }
     Ok(ids)
+}
+
+/// Whether output is organized by patient.
+fn by_patient(given: Option<&str>, forgive: &mut Forgive<'_>) -> Result<bool, ParameterError> {
+    match given.map(str::trim) {
+        None => Ok(false),
+        Some("Patient") => Ok(true),
+        Some(_) => forgive(ParameterError::NotOrganizable).map(|()| false),
+    }
 }
 
 /// Forgives where something is left of the list.

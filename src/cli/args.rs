@@ -130,6 +130,9 @@ pub struct ExportArgs {
     /// _reference-closure for what they point to outside of patients' records; may be repeated, or be a comma list
     #[arg(long = "include-associated-data", value_name = "WHAT")]
     pub associated: Vec<String>,
+    /// Write files with a block for each patient, instead of one type each
+    #[arg(long, value_enum, value_name = "TYPE")]
+    pub organize_by: Option<OrganizeBy>,
     /// How it runs.
     #[command(flatten)]
     pub run: RunArgs,
@@ -145,6 +148,13 @@ pub struct ExportArgs {
     /// Print the statements, ranges and expected rows of the export, and read nothing
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// What files can be organized by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OrganizeBy {
+    /// A block for each patient.
+    Patient,
 }
 
 /// Look at the settings.
@@ -335,7 +345,11 @@ impl ExportArgs {
 
     /// The kick-off parameters among them.
     pub fn parameters(&self) -> Parameters {
-        Parameters { associated: self.associated.clone(), ..self.request.parameters(self.types.clone()) }
+        Parameters {
+            associated: self.associated.clone(),
+            organize_by: self.organize_by.map(|OrganizeBy::Patient| "Patient".to_owned()),
+            ..self.request.parameters(self.types.clone())
+        }
     }
 }
 

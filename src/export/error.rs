@@ -62,6 +62,14 @@ pub enum ExportError {
         /// Why.
         why: &'static str,
     },
+    /// A mapping whose resources cannot be put into blocks of patients.
+    #[error("mapping `{mapping}` cannot be organized by patient: {why}")]
+    NotOrganizable {
+        /// The mapping.
+        mapping: String,
+        /// Why.
+        why: &'static str,
+    },
     /// The key ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),

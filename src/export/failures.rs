@@ -15,6 +15,8 @@ pub(super) struct Tally {
     pub(super) counts: Report,
     /// Resources that were made and not asked for.
     pub(super) filtered: u64,
+    /// Copies in other blocks of resources that were written.
+    pub(super) repeated: u64,
     pub(super) deleted: Option<u64>,
     /// Tombstones without a whole key, or whose id is none.
     pub(super) not_deleted: u64,
@@ -46,6 +48,7 @@ impl Tally {
             emitted: self.counts.emitted - self.filtered,
             rejected: self.counts.rejected,
             filtered: self.filtered,
+            repeated: self.repeated,
             deleted: self.deleted,
             id_proof,
             updated,

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::shelf::{DELETED, Filled};
 use super::{ExportError, ExportOptions};
 use crate::bulk::manifest::{Manifest, ManifestFile, Stored};
-use crate::bulk::report::FileReport;
+use crate::bulk::report::{BLOCKS, FileReport};
 use crate::sink::{SinkFile, StoredFile};
 
 /// Base name of files with messages.
@@ -23,6 +23,8 @@ pub(super) struct Listing {
     deleted: Vec<ManifestFile>,
     published: Vec<ManifestFile>,
     told: Vec<FileReport>,
+    /// The file that came last goes on in the next (F-21).
+    continued: bool,
     /// When the last page was published, or the export began.
     last: Instant,
     cancel: CancellationToken,
@@ -41,19 +43,25 @@ impl Listing {
     /// None yet; `page` has what every page says.
     pub(super) fn new(options: &ExportOptions, page: Manifest, cancel: CancellationToken) -> Self {
         let (deleted, published, told) = (Vec::new(), Vec::new(), Vec::new());
-        Self { options: options.clone(), page, deleted, published, told, last: Instant::now(), cancel }
+        let (options, last) = (options.clone(), Instant::now());
+        Self { options, page, deleted, published, told, continued: false, last, cancel }
     }
 
     /// Makes a file visible.
     pub(super) fn add<F: SinkFile>(&mut self, filled: Filled<F>) -> Result<(), ExportError> {
-        let Filled { base, count, file } = filled;
+        let Filled { base, continues, count, file } = filled;
         let stored = file.commit()?;
         let (resource_type, list) = match base.as_str() {
             DELETED => ("Bundle", &mut self.deleted),
             OUTCOMES => (OUTCOMES, &mut self.page.outcome),
+            BLOCKS => ("", &mut self.page.output),
             resource_type => (resource_type, &mut self.page.output),
         };
         let (item, told) = item(&self.options, resource_type, count, &stored);
+        let goes_on = std::mem::replace(&mut self.continued, continues);
+        if let Some(before) = list.last_mut().filter(|_| goes_on) {
+            before.continues_in_file = Some(item.url.clone());
+        }
         list.push(item);
         self.told.push(told);
         Ok(())
@@ -93,6 +101,7 @@ fn item(options: &ExportOptions, resource_type: &str, count: u64, stored: &Store
     let item = ManifestFile {
         resource_type: resource_type.to_owned(),
         url: format!("{}{}", options.base_url, stored.name),
+        continues_in_file: None,
         count,
         file_size: stored.raw_bytes,
         stored: Stored {

@@ -9,6 +9,7 @@ use super::cohort::askable;
 use super::drive::{Buffers, drive};
 use super::failures::Tally;
 use super::ids;
+use super::organize::place;
 use super::plan::{is_added_provenance, plan, reduce, restrict};
 use super::prepare::Prepared;
 use super::who::{Known, Narrowed, no_patient, who};
@@ -210,6 +211,9 @@ pub async fn check(
         let wanted = search::wanted(&prepared.pack, request, &mapping.resource_type)?;
         if let Some(whole) = prepared.compiled.iter().find(|compiled| compiled.mapping == mapping.name) {
             reduce(prepared, mapping, whole, request, wanted.as_ref())?;
+        }
+        if request.by_patient && request.types_given {
+            place(prepared, mapping, mapping)?;
         }
     }
     unknown.filter(|_| !narrowed).map_or(Ok(()), |mapping| Err(no_patient(mapping)))

@@ -18,6 +18,7 @@ mod ledger;
 mod listing;
 mod look;
 mod options;
+mod organize;
 mod phase;
 mod plan;
 mod preflight;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::added::{Added, Addition};
 use super::ledger::Ledgers;
+use super::organize::{Place, placed};
 use super::prepare::Prepared;
 use super::proofs::{self, Proofs};
 use super::run::instant;
@@ -22,7 +23,7 @@ use crate::plan::filter::{self, Changed};
 use crate::plan::patients::PlainId;
 use crate::plan::program::Compiled;
 use crate::plan::push::push;
-use crate::plan::reduce::reduced;
+use crate::plan::reduce::{compiled, reduced};
 use crate::plan::search::{self, Wanted};
 use crate::plan::select::{Filter, statement};
 use crate::plan::split::{Range, SplitFacts, ranges};
@@ -42,6 +43,8 @@ pub(super) struct Part<'a> {
     pub(super) compiled: Arc<Compiled>,
     pub(super) filter: Arc<Filter>,
     pub(super) only: Option<Arc<Search>>,
+    /// Where its resources go when output is organized.
+    pub(super) place: Option<Place>,
     /// The searches leave out rows before they are read.
     pub(super) pushed: bool,
     pub(super) estimate: u64,
@@ -112,11 +115,16 @@ pub(super) async fn plan<'a>(
         }
         _ => false,
     };
+    let closure = request.associated.closure.as_deref().unwrap_or_default();
     let wanted: Vec<(&Mapping, &Arc<Compiled>)> = prepared
         .compiled
         .iter()
         .filter_map(|compiled| Some((pack.mappings.iter().find(|m| m.name == compiled.mapping)?, compiled)))
-        .filter(|(mapping, _)| request.types.contains(&mapping.resource_type) || is_added_provenance(mapping, request))
+        .filter(|(mapping, _)| {
+            let name = &mapping.resource_type;
+            let pulled = request.by_patient && closure.contains(name) && is_context(pack, mapping, catalog);
+            request.types.contains(name) || pulled || is_added_provenance(mapping, request)
+        })
         .collect();
     let (roster, newcomers) = (options.roster.as_deref(), options.since_new_members);
     let known = Known::Now { roster, at: snapshot.transaction_time(), newcomers };
@@ -126,6 +134,7 @@ pub(super) async fn plan<'a>(
         let text = format!("{} listed members of the Group are not there any more", who.gone);
         notices.push(OperationOutcome::new(Issue::new(Severity::Warning, IssueType::NotFound).details(text)));
     }
+    let unfiltered = ExportRequest { filters: Vec::new(), ..request.clone() };
     let mut parts: Vec<Part<'a>> = Vec::new();
     let (mut deletes, mut undeclared) = (Vec::new(), Vec::new());
     let mut unknown = None;
@@ -143,14 +152,18 @@ pub(super) async fn plan<'a>(
             until: request.until.map(text_of),
             undated_commits,
         };
-        // Provenance that is asked for comes after the bounds (K-55).
+        // Provenance that is asked for comes after the bounds (K-55), and so does what blocks of patients point to.
         let add = is_added_provenance(mapping, request);
-        let within = if add { &Changed::default() } else { &changed };
+        let asked = closure.contains(&mapping.resource_type);
+        let pointed = request.by_patient && (asked || who.is_of_patients()) && is_context(pack, mapping, catalog);
+        let within = if add || pointed { &Changed::default() } else { &changed };
         let mut filter = filter::wanted_or(mapping, rows, within, zone, |filter| who.joined_since(mapping, filter));
         // A guess need not know every one of a million keys.
         let guess = who.is_large().then(|| filter.clone());
         match who.narrow(mapping, &mut filter)? {
             Narrowed::Yes => {}
+            // Blocks take of it what they point to.
+            Narrowed::Outside if pointed => {}
             // It may come along.
             Narrowed::Outside if is_context(pack, mapping, catalog) => continue,
             Narrowed::Unknown if add => return Err(no_patient(mapping)),
@@ -175,8 +188,20 @@ pub(super) async fn plan<'a>(
                 continue;
             }
         }
-        let wanted = search::wanted(pack, request, &mapping.resource_type)?;
-        let compiled = reduce(prepared, mapping, compiled, request, wanted.as_ref())?;
+        let wanted =
+            search::wanted(pack, if pointed && asked { &unfiltered } else { request }, &mapping.resource_type)?;
+        let pruned = pruned(prepared, mapping, request, wanted.as_ref())?;
+        let made = pruned.as_ref().unwrap_or(mapping);
+        let place = if request.by_patient { placed(prepared, mapping, made, request, &mut notices)? } else { None };
+        let compiled = match (&place, &pruned) {
+            (Some(place), _) => Arc::clone(place.program()),
+            (None, _) if request.by_patient => {
+                unknown.get_or_insert(mapping);
+                continue;
+            }
+            (None, Some(pruned)) => compile(prepared, pruned)?,
+            (None, None) => Arc::clone(compiled),
+        };
         let pushed = wanted.as_ref().is_some_and(|wanted| push(pack, catalog, mapping, wanted, zone, &mut filter));
         let only = wanted.map(|wanted| Search::new(&wanted, zone)).transpose()?.map(Arc::new);
         if !within.is_empty() && mapping.header.updated.is_empty() {
@@ -224,7 +249,8 @@ pub(super) async fn plan<'a>(
         }
         let guess = guess.as_ref().unwrap_or(&filter);
         let (estimate, ranges) = splits(&session, &compiled, guess, options.workers).await?;
-        let mut part = Part { mapping, compiled, filter: Arc::new(filter), only, pushed, estimate, ranges };
+        let filter = Arc::new(filter);
+        let mut part = Part { mapping, compiled, filter, only, place, pushed, estimate, ranges };
         if add {
             added.about.push(part.add(parts.len(), prepared));
         }
@@ -294,7 +320,8 @@ async fn context<'a>(
         let here = parts.iter().position(|part| part.mapping.name == mapping.name);
         let bounded = (request.since.is_some() || request.until.is_some()) && !mapping.header.updated.is_empty();
         let whole = here.is_some() && !bounded && request.filters.iter().all(|filter| filter.resource_type != *name);
-        let follows = asked || (who.is_of_patients() && request.types.contains(name));
+        // Blocks find it by themselves.
+        let follows = !request.by_patient && (asked || (who.is_of_patients() && request.types.contains(name)));
         if whole || !follows || !is_context(pack, mapping, catalog) {
             continue;
         }
@@ -305,7 +332,7 @@ async fn context<'a>(
         let only = wanted.map(|wanted| Search::new(&wanted, zone)).transpose()?.map(Arc::new);
         let (estimate, ranges) = splits(session, &compiled, &filter, workers).await?;
         let filter = Arc::new(filter);
-        let mut part = Part { mapping, compiled, filter, only, pushed, estimate, ranges };
+        let mut part = Part { mapping, compiled, filter, only, place: None, pushed, estimate, ranges };
         added.context.push(part.add(here.unwrap_or(parts.len()), prepared));
         if here.is_none() {
             parts.push(part);
@@ -322,10 +349,25 @@ pub(super) fn reduce(
     request: &ExportRequest,
     wanted: Option<&Wanted>,
 ) -> Result<Arc<Compiled>, ExportError> {
-    let Some(elements) = request.elements.of(&mapping.resource_type) else { return Ok(Arc::clone(whole)) };
+    let pruned = pruned(prepared, mapping, request, wanted)?;
+    pruned.map_or_else(|| Ok(Arc::clone(whole)), |pruned| compile(prepared, &pruned))
+}
+
+/// A mapping without those elements; none where all are wanted.
+fn pruned(
+    prepared: &Prepared,
+    mapping: &Mapping,
+    request: &ExportRequest,
+    wanted: Option<&Wanted>,
+) -> Result<Option<Mapping>, ExportError> {
+    let Some(elements) = request.elements.of(&mapping.resource_type) else { return Ok(None) };
     let searched = wanted.into_iter().flat_map(Wanted::members).collect();
+    Ok(Some(reduced(&prepared.pack, mapping, &elements, &searched)?))
+}
+
+fn compile(prepared: &Prepared, mapping: &Mapping) -> Result<Arc<Compiled>, ExportError> {
     let Prepared { pack, sources, catalog, .. } = prepared;
-    Ok(Arc::new(reduced(pack, mapping, sources, catalog, &elements, &searched)?))
+    Ok(Arc::new(compiled(pack, mapping, sources, catalog)?))
 }
 
 /// Says that a mapping's deletions are not in `deleted`, or not those before a time.

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::failures::Tally;
 use super::ledger::Deletions;
 use super::listing::{Listed, Listing, OUTCOMES};
+use super::organize::{self, Made, Spool, Target};
 use super::phase::phase;
 use super::plan::{Part, Planned, deletions_unknown, notice, plan, text_of};
 use super::prepare::Prepared;
@@ -17,7 +18,7 @@ use super::shelf::{Filled, Shelf, Store};
 use super::worker::{Pages, Shared, Task};
 use super::{ExportError, ExportOptions, Exported};
 use crate::bulk::manifest::{Manifest, ManifestExtension};
-use crate::bulk::report::{Report, Request, Timings, Versions, Watermark};
+use crate::bulk::report::{BLOCKS, Report, Request, Timings, Versions, Watermark};
 use crate::bulk::request::ExportRequest;
 use crate::fhir::instant::Instant as FhirInstant;
 use crate::fhir::outcome::{IssueType, OperationOutcome};
@@ -69,7 +70,12 @@ pub fn export<S: Sink>(
             None => estimates.push((name.clone(), rows)),
         }
     }
+    let spool = Spool::of(&parts);
+    if spool.is_some() {
+        estimates.push((BLOCKS.to_owned(), estimates.iter().map(|(_, estimate)| estimate).sum()));
+    }
     progress.begin(estimates);
+    progress.expect(BLOCKS, 1);
 
     let mut tasks: Vec<Task> = Vec::new();
     for (tally, part) in parts.iter().enumerate() {
@@ -109,6 +115,7 @@ pub fn export<S: Sink>(
         transaction_time: transaction_time.clone(),
         request: options.request_url.clone(),
         requires_access_token: false,
+        output_organized_by: request.by_patient.then(|| "Patient".to_owned()),
         output: Vec::new(),
         deleted: None,
         outcome: Vec::new(),
@@ -124,7 +131,7 @@ pub fn export<S: Sink>(
         store = store.early(&listing);
     }
     let shelf = Shelf::new(&store);
-    let shared = Shared {
+    let mut shared = Shared {
         store: &store,
         shelf: files.minimum.map(|_| &shelf),
         snapshot: snapshot.clone(),
@@ -134,6 +141,7 @@ pub fn export<S: Sink>(
         cancel: stop.clone(),
         chunk_bytes: options.chunk_bytes,
         sessions: options.sessions_per_worker.max(1),
+        spool,
         gather: added.gather(&parts, prepared.pack.mappings.iter().map(|mapping| mapping.resource_type.as_str())),
     };
     let workers = options.workers.max(1);
@@ -161,6 +169,18 @@ pub fn export<S: Sink>(
             if let Some(tally) = tallies.get_mut(tally) {
                 tally.merge(counted);
             }
+        }
+    }
+    if let Some(spool) = shared.spool.take() {
+        let target = Target { store: &store, progress, cancel: &stop };
+        // One of them leaves one small file.
+        let workers = files.minimum.map_or(options.workers, |_| 1);
+        let Made { files, context, told } = organize::write(&target, spool, workers)?;
+        whole.extend(files);
+        notices.extend(told);
+        for (tally, (unused, copies)) in tallies.iter_mut().zip(context) {
+            tally.filtered += unused;
+            tally.repeated = copies.saturating_sub(tally.counts.emitted - tally.filtered);
         }
     }
     let at = snapshot.transaction_time().div_euclid(1_000) * 1_000;
@@ -205,6 +225,7 @@ pub fn export<S: Sink>(
             types: request.types.clone(),
             since: request.since.map(text_of),
             until: request.until.map(text_of),
+            organized_by: request.by_patient.then(|| "Patient".to_owned()),
             patient_count: (!request.patients.is_empty()).then_some(request.patients.len() as u64),
             associated: request.associated.values().into_iter().map(str::to_owned).collect(),
             workers: options.workers as u32,

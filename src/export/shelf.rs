@@ -16,10 +16,10 @@ pub(super) const DELETED: &str = "deleted";
 
 /// Where files come from.
 pub(super) struct Store<'a, S> {
-    sink: &'a S,
+    pub(super) sink: &'a S,
     codec: Codec,
     /// Bytes that a file may have, unless it is one resource.
-    largest: u64,
+    pub(super) largest: u64,
     /// How many files there may be.
     most: usize,
     /// Where whole files go while the export goes on.
@@ -39,7 +39,7 @@ impl<'a, S: Sink> Store<'a, S> {
     }
 
     /// A new file of this base name, with its next number.
-    fn create(&self, base: &str) -> Result<S::File, ExportError> {
+    pub(super) fn create(&self, base: &str) -> Result<S::File, ExportError> {
         let number = {
             let mut made = lock(&self.made);
             if made.values().sum::<usize>() >= self.most {
@@ -55,8 +55,10 @@ impl<'a, S: Sink> Store<'a, S> {
 
 /// A file being filled, or a whole one.
 pub(super) struct Filled<F> {
-    /// The type of its resources, or [`DELETED`].
+    /// The type of its resources, [`DELETED`], or [`BLOCKS`](crate::bulk::report::BLOCKS).
     pub(super) base: String,
+    /// Its last block goes on in the file that follows it.
+    pub(super) continues: bool,
     /// Lines in it.
     pub(super) count: u64,
     pub(super) file: F,
@@ -157,7 +159,8 @@ impl<'a, S: Sink> Shelf<'a, S> {
     ) -> Result<(), ExportError> {
         let largest = self.store.largest;
         if length > largest {
-            let mut alone = Filled { base: base.to_owned(), count: 1, file: self.store.create(base)? };
+            let mut alone =
+                Filled { base: base.to_owned(), continues: false, count: 1, file: self.store.create(base)? };
             write(&mut alone.file)?;
             return self.close(alone);
         }
@@ -177,7 +180,12 @@ impl<'a, S: Sink> Shelf<'a, S> {
     ) -> Result<&'s mut Filled<S::File>, ExportError> {
         match slot {
             Some(open) => Ok(open),
-            None => Ok(slot.insert(Filled { base: base.to_owned(), count: 0, file: self.store.create(base)? })),
+            None => Ok(slot.insert(Filled {
+                base: base.to_owned(),
+                continues: false,
+                count: 0,
+                file: self.store.create(base)?,
+            })),
         }
     }
 

@@ -9,7 +9,7 @@ use crate::encode::Settled;
 use crate::plan::reduce::MARK;
 
 /// The end of a resource; shorter than a mark.
-const CLOSE: &[u8] = b"}\n";
+pub(super) const CLOSE: &[u8] = b"}\n";
 
 /// Keeps the resources that are wanted, and counts the others. The first may have its beginning in the spill, which is
 /// emptied when that one is left out. What only the search looks at is cut off (K-69).
@@ -55,7 +55,7 @@ pub(super) fn sift(
 
 /// Where [`MARK`] begins. It is never divided between spill and buffer: it is written at once, and a comma before it
 /// stays in the buffer.
-fn mark(mut text: impl BufRead) -> io::Result<Option<usize>> {
+pub(super) fn mark(mut text: impl BufRead) -> io::Result<Option<usize>> {
     let tab = MARK.iter().take_while(|byte| **byte != b'\t').count();
     let mut before = 0;
     loop {

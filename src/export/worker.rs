@@ -13,6 +13,7 @@ use super::failures::Tally;
 use super::gather::{Gather, Notes};
 use super::keep::Keep;
 use super::listing::Listing;
+use super::organize::{self, Spool};
 use super::progress::Counting;
 use super::shelf::{DELETED, Filled, Shelf, Store, lock};
 use super::sift::sift;
@@ -70,6 +71,8 @@ pub(super) struct Shared<'a, S: Sink> {
     pub(super) pages: Option<Pages<'a>>,
     /// What is noted, where something is added.
     pub(super) gather: Option<Gather>,
+    /// Where resources wait when output is organized.
+    pub(super) spool: Option<Spool>,
 }
 
 impl<S: Sink> Shared<'_, S> {
@@ -124,7 +127,14 @@ async fn run<S: Sink>(shared: &Shared<'_, S>) -> Result<Done<S::File>, ExportErr
         let mut tally = Tally::default();
         let mut spill = Spill::default();
         drive(&mut encoder, &mut rows, &mut buffers, |encoder, output| {
-            files.take(&task, encoder, output, &mut tally, &mut spill).map(ControlFlow::Continue)
+            match shared.spool.as_ref().filter(|_| !task.deletes) {
+                Some(spool) => {
+                    let buffer = &mut files.buffer;
+                    organize::take(shared, spool, &task, encoder, output, &mut tally, &mut spill, buffer)
+                }
+                None => files.take(&task, encoder, output, &mut tally, &mut spill),
+            }
+            .map(ControlFlow::Continue)
         })
         .await?;
         tally.seconds = began.elapsed().as_secs_f64();

@@ -49,10 +49,17 @@ pub(super) async fn file(
         Err(_stopping) => return Err(Problem::Draining),
     };
     let resource_type = &open.meta.resource_type;
-    // Deletions and messages belong to the whole job.
-    let whole = matches!(resource_type.as_str(), "Bundle" | "OperationOutcome");
-    if scopes.is_some_and(|scopes| !whole && !scopes.reads(resource_type)) {
-        return Err(Problem::Scope(vec![resource_type.clone()]));
+    let types = match resource_type.as_str() {
+        // Deletions and messages belong to the whole job.
+        "Bundle" | "OperationOutcome" => &[],
+        // Blocks hold every type of it.
+        "" => &found.request.types[..],
+        _ => std::slice::from_ref(resource_type),
+    };
+    let forbidden: Vec<String> =
+        scopes.iter().flat_map(|scopes| types.iter().filter(|name| !scopes.reads(name))).cloned().collect();
+    if !forbidden.is_empty() {
+        return Err(Problem::Scope(forbidden));
     }
     let details = vec![
         ("file", name.to_owned()),

@@ -231,6 +231,7 @@ fn described(request: &ExportRequest) -> Vec<(&'static str, String)> {
     for (name, value) in [("since", request.since), ("until", request.until)] {
         details.extend(value.and_then(instant::write).map(|text| (name, text)));
     }
+    details.extend(request.by_patient.then(|| ("organized-by", "Patient".to_owned())));
     let counts = [
         ("patients", request.patients.len()),
         ("filters", request.filters.len()),

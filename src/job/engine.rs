@@ -92,6 +92,7 @@ impl From<ExportError> for CheckError {
             ExportError::UnknownPatients(ids) => Self::UnknownPatients(ids),
             ExportError::UnknownGroup => Self::UnknownGroup,
             ExportError::PatientsNotApplicable { .. }
+            | ExportError::NotOrganizable { .. }
             | ExportError::NoMembers { .. }
             | ExportError::Search(_)
             | ExportError::Reduce(_) => Self::NotApplicable(error.to_string()),

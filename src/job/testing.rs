@@ -231,12 +231,20 @@ pub(crate) fn manifest(mark: &str) -> Manifest {
     let file = |resource_type: &str, url: &str| {
         let size = line(mark).len() as u64;
         let stored = Stored { stored_size: size, sha256: Some("ab".to_owned()), content_encoding: None };
-        ManifestFile { resource_type: resource_type.to_owned(), url: url.to_owned(), count: 1, file_size: size, stored }
+        ManifestFile {
+            resource_type: resource_type.to_owned(),
+            url: url.to_owned(),
+            continues_in_file: None,
+            count: 1,
+            file_size: size,
+            stored,
+        }
     };
     Manifest {
         transaction_time: mark.to_owned(),
         request: "https://smelt.example/fhir/$export".to_owned(),
         requires_access_token: false,
+        output_organized_by: None,
         output: vec![file("Patient", "Patient.0001.ndjson")],
         deleted: Some(vec![file("Bundle", "deleted.0001.ndjson")]),
         outcome: vec![file("OperationOutcome", "OperationOutcome.0001.ndjson")],

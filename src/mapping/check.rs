@@ -21,6 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use self::code_map::MapUses;
 pub use self::profile::demanded;
+pub(super) use self::reference::over as id_over;
 use self::report::Report;
 use self::scope::Scope;
 use super::diagnostic::Diagnostic;

@@ -3,8 +3,9 @@
 mod report;
 
 pub use self::report::{Belongs, Paths, Use, paths};
+use super::check::id_over;
 use super::source::Span;
-use super::tree::{Arg, ColumnRef, Expr, Header, ItemKind, Object, Part, Patient, Refers, Text, Value};
+use super::tree::{Arg, ColumnRef, Expr, Header, ItemKind, Mapping, Object, Pack, Part, Patient, Refers, Text, Value};
 use crate::fhir::compartment::patient_compartment;
 
 /// What ties the rows of a mapping to patients.
@@ -96,6 +97,46 @@ fn tying<'a>(
         }
     }
     Err(near)
+}
+
+/// Whose a mapping's resources are, as the id of a Patient.
+#[derive(Debug, Clone)]
+pub enum Owner {
+    /// This text over the mapping's own columns is the id.
+    Id(Text),
+    /// They are nobody's: see [`Tie::Outside`].
+    Outside,
+    /// Nobody can tell, for this reason.
+    Unknown(&'static str),
+}
+
+/// The owner of what `mapping` makes. It follows from the [`tie`], so a resource stands in the block of the patient in
+/// whose compartment it is exported.
+pub fn owner(pack: &Pack, mapping: &Mapping) -> Owner {
+    if mapping.resource_type == "Patient" {
+        return Owner::Id(mapping.id.clone());
+    }
+    let patients = || pack.mappings.iter().filter(|target| target.resource_type == "Patient");
+    let makes_patients = |name: &str| patients().any(|target| target.name == name);
+    let (name, target) = match tie(&mapping.resource_type, &mapping.header, &mapping.root, makes_patients) {
+        Tie::Column { name, mapping } => (name, mapping),
+        Tie::Outside => return Owner::Outside,
+        Tie::Missing { .. } => {
+            return Owner::Unknown("no column of it holds the key of a patient; name one with `patient:`");
+        }
+    };
+    let mut targets = patients().filter(|one| target.is_none_or(|target| target == one.name));
+    let (Some(target), None) = (targets.next(), targets.next()) else {
+        return Owner::Unknown(
+            "several mappings make patients, and `patient:` does not say whose key its column holds",
+        );
+    };
+    let [key] = target.header.key.as_slice() else { return Owner::Unknown(IN_KEY) };
+    let span = mapping.root.span;
+    let column = ColumnRef { up: 0, name: name.to_owned(), json: Vec::new(), span };
+    let parts = id_over(target.id.parts.clone(), &key.text, &column);
+    let refers = Refers { mapping: target.name.clone(), args: vec![Arg::Column(column)] };
+    Owner::Id(Text { parts, refers: Some(refers), html: false, span })
 }
 
 /// A reference at an element of the compartment.

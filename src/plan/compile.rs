@@ -65,8 +65,28 @@ pub fn identities(pack: &Pack, mapping: &Mapping, sources: &Sources, catalog: &C
     wrong.iter().all(|diagnostic| diagnostic.severity != Severity::Error).then_some(compiled)
 }
 
-/// What writes, for every row of `mapping`, a line of the text of one of its columns, as a JSON string, a tab and the
-/// resource.
+/// What writes every resource of `mapping` behind a JSON string and a tab: the text `owner` over the row, which is left
+/// out where one of its columns is empty. `None` when `owner` cannot be written as the reference it is.
+pub fn owned(pack: &Pack, mapping: &Mapping, sources: &Sources, catalog: &Catalog, owner: &Text) -> Option<Compiled> {
+    let mut lower = Lower::new(pack, mapping, sources, catalog)?;
+    let path = format!("{}.id", mapping.resource_type);
+    let id = lower.text(&mapping.id);
+    let present = lower.text_presence(&mapping.id);
+    lower.reject_unless(present, "R405", &path);
+    lower.assume(present);
+    let known = lower.text_presence(owner);
+    let nobody = lower.emit.jump_unless(0, known);
+    let text = lower.text(owner);
+    let site = lower.emit.site("R204", &path, None);
+    let _ = lower.emit.op(0, Op::Text { text, site });
+    lower.emit.land(0, nobody);
+    lower.emit.literal(b"\t");
+    lower.resource(&mapping.root);
+    let (compiled, wrong) = lower.finish(id);
+    wrong.iter().all(|diagnostic| diagnostic.severity != Severity::Error).then_some(compiled)
+}
+
+/// The same, behind the text of one of its columns.
 pub fn with_column(
     pack: &Pack,
     mapping: &Mapping,
@@ -74,21 +94,10 @@ pub fn with_column(
     catalog: &Catalog,
     column: &str,
 ) -> Option<Compiled> {
-    let mut lower = Lower::new(pack, mapping, sources, catalog)?;
     let span = mapping.id.span;
     let column = ColumnRef { up: 0, name: column.to_owned(), json: Vec::new(), span };
-    let text = lower.text(&Text { parts: vec![Part::Column(column)], refers: None, html: false, span });
-    let id = lower.text(&mapping.id);
-    let present = lower.text_presence(&mapping.id);
-    let path = format!("{}.id", mapping.resource_type);
-    lower.reject_unless(present, "R405", &path);
-    lower.assume(present);
-    let site = lower.emit.site("R204", &path, None);
-    let _ = lower.emit.op(0, Op::Text { text, site });
-    lower.emit.literal(b"\t");
-    lower.resource(&mapping.root);
-    let (compiled, wrong) = lower.finish(id);
-    wrong.iter().all(|diagnostic| diagnostic.severity != Severity::Error).then_some(compiled)
+    let text = Text { parts: vec![Part::Column(column)], refers: None, html: false, span };
+    owned(pack, mapping, sources, catalog, &text)
 }
 
 /// What writes, for every row of `mapping`, its id as a line of JSON.

@@ -31,8 +31,8 @@ pub struct NotReducible {
     pub why: &'static str,
 }
 
-/// The program that makes the resources of `mapping` with the elements in `wanted` (named as `_elements` does) and
-/// those that are mandatory. `searched` are members that searches look at, by their JSON names.
+/// The mapping with the elements in `wanted` (named as `_elements` does) and those that are mandatory. `searched` are
+/// members that searches look at, by their JSON names.
 ///
 /// # Errors
 ///
@@ -40,16 +40,27 @@ pub struct NotReducible {
 pub fn reduced(
     pack: &Pack,
     mapping: &Mapping,
-    sources: &Sources,
-    catalog: &Catalog,
     wanted: &BTreeSet<&str>,
     searched: &BTreeSet<&str>,
+) -> Result<Mapping, NotReducible> {
+    let root = prune(pack, mapping, wanted, searched);
+    let root = root.map_err(|why| NotReducible { mapping: mapping.name.clone(), why })?;
+    Ok(Mapping { root, ..mapping.clone() })
+}
+
+/// The program of a reduced mapping.
+///
+/// # Errors
+///
+/// Columns that are not known: none, for a mapping of a pack that was proven.
+pub fn compiled(
+    pack: &Pack,
+    mapping: &Mapping,
+    sources: &Sources,
+    catalog: &Catalog,
 ) -> Result<Compiled, NotReducible> {
-    let fail = |why| NotReducible { mapping: mapping.name.clone(), why };
-    let mut pruned = mapping.clone();
-    pruned.root = prune(pack, mapping, wanted, searched).map_err(fail)?;
-    let compiled = compile_mapping(pack, &pruned, sources, catalog);
-    compiled.map(|(compiled, _)| compiled).ok_or_else(|| fail("its columns are not known"))
+    let compiled = compile_mapping(pack, mapping, sources, catalog).map(|(compiled, _)| compiled);
+    compiled.ok_or_else(|| NotReducible { mapping: mapping.name.clone(), why: "its columns are not known" })
 }
 
 fn prune(

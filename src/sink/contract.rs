@@ -11,6 +11,7 @@ pub(super) fn holds<S: Sink>(sink: &S, visible: impl Fn() -> Visible) {
     drop_leaves_nothing(sink, &visible);
     names_are_plain_and_used_once(sink);
     large_writes_and_threads(sink, &visible);
+    scratch_is_read_back_and_not_seen(sink, &visible);
     sink.finish().unwrap();
     let names = |files: Vec<(String, Vec<u8>)>| files.into_iter().map(|(name, _)| name).collect::<Vec<_>>();
     if let Some(files) = visible() {
@@ -65,6 +66,20 @@ fn names_are_plain_and_used_once<S: Sink>(sink: &S) {
     for name in ["a.ndjson", "dropped"] {
         assert!(matches!(sink.create(name, Codec::None), Err(SinkError::Duplicate { .. })), "{name}");
     }
+}
+
+fn scratch_is_read_back_and_not_seen<S: Sink>(sink: &S, visible: &impl Fn() -> Visible) {
+    let before = visible();
+    let (mut scratch, other) = (sink.scratch().unwrap(), sink.scratch().unwrap());
+    scratch.append(b"one").unwrap();
+    scratch.append_zeros(2).unwrap();
+    scratch.append(b"two").unwrap();
+    scratch.write_at(b"!", 3).unwrap();
+    let mut all = [0; 8];
+    scratch.read_at(&mut all, 0).unwrap();
+    assert_eq!((&all, scratch.bytes(), other.bytes()), (b"one!\0two", 8, 0));
+    assert!(scratch.read_at(&mut all, 1).is_err(), "beyond its end");
+    assert_eq!(visible(), before);
 }
 
 fn large_writes_and_threads<S: Sink>(sink: &S, visible: &impl Fn() -> Visible) {

@@ -8,13 +8,14 @@
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use super::codec::{Compressor, Digested};
 use super::disk::Disk;
 use super::journal::{Journal, part_name, sync_directory};
-use super::{Codec, Names, Sink, SinkError, SinkFile, StoredFile};
+use super::{Codec, Names, Scratch, Sink, SinkError, SinkFile, StoredFile};
 
 /// Bytes handed to the writer thread at a time.
 const CHUNK: usize = 256 * 1024;
@@ -28,13 +29,20 @@ pub struct LocalSink {
     directory: PathBuf,
     journal: Journal,
     names: Names,
+    /// Scratch files made so far.
+    scratches: AtomicU32,
 }
 
 impl LocalSink {
     /// Takes `directory` for one export. It is created with mode 0700 if it does not exist; an existing one must be
     /// empty, or hold only what an unfinished export of ours left behind, which is then removed.
     pub fn open(directory: &Path) -> Result<Self, SinkError> {
-        Ok(Self { directory: directory.to_owned(), journal: Journal::open(directory)?, names: Names::default() })
+        Ok(Self {
+            directory: directory.to_owned(),
+            journal: Journal::open(directory)?,
+            names: Names::default(),
+            scratches: AtomicU32::new(0),
+        })
     }
 
     /// The directory.
@@ -79,6 +87,13 @@ impl Sink for LocalSink {
             running: Some((orders, thread)),
             sealed: None,
         })
+    }
+
+    fn scratch(&self) -> Result<Scratch, SinkError> {
+        let name = format!("scratch.{}", self.scratches.fetch_add(1, Ordering::Relaxed));
+        self.names.claim(&name)?;
+        self.journal.add(&name)?;
+        Scratch::create(self.directory.join(part_name(&name)))
     }
 
     fn finish(&self) -> Result<(), SinkError> {
@@ -365,6 +380,24 @@ mod tests {
         assert_eq!(names(home.path()), [".smelt-export"]);
         store(&sink, "Patient.001.ndjson", b"{}\n");
         sink.finish().unwrap();
+    }
+
+    //
+    #[test]
+    fn scratch_files_are_the_owners_alone_and_leave_nothing() {
+        let home = tempfile::tempdir().unwrap();
+        let sink = LocalSink::open(home.path()).unwrap();
+        let (first, second) = (sink.scratch().unwrap(), sink.scratch().unwrap());
+        assert_eq!(names(home.path()), [".scratch.0.part", ".scratch.1.part", ".smelt-export"]);
+        assert_eq!(mode(first.path()), 0o600);
+        drop(first);
+        // As after a kill.
+        let left = second.path().to_owned();
+        drop(second);
+        fs::write(left, b"x").unwrap();
+        drop(sink);
+        LocalSink::open(home.path()).unwrap();
+        assert_eq!(names(home.path()), [".smelt-export"]);
     }
 
     #[test]

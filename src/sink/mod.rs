@@ -12,6 +12,7 @@ mod disk;
 mod journal;
 mod local;
 mod null;
+mod scratch;
 
 use std::collections::HashSet;
 use std::io;
@@ -21,6 +22,7 @@ use std::sync::{Mutex, PoisonError};
 pub use codec::Codec;
 pub use local::{LocalFile, LocalSink};
 pub use null::{NullFile, NullSink};
+pub use scratch::Scratch;
 
 /// A place that keeps files. Files may be open at the same time, on several threads.
 pub trait Sink: Send + Sync {
@@ -31,6 +33,9 @@ pub trait Sink: Send + Sync {
     ///
     /// A name is one plain path segment without a leading dot, and is used once per sink.
     fn create(&self, name: &str, codec: Codec) -> Result<Self::File, SinkError>;
+
+    /// An empty file for what the export has to set aside, where its files will be.
+    fn scratch(&self) -> Result<Scratch, SinkError>;
 
     /// Says that the last file is committed: what is here is one complete export.
     fn finish(&self) -> Result<(), SinkError>;

@@ -1,6 +1,8 @@
 //! Counts and discards: dry runs and benches.
 
-use super::{Codec, Names, Sink, SinkError, SinkFile, StoredFile};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::{Codec, Names, Scratch, Sink, SinkError, SinkFile, StoredFile};
 
 /// A sink that stores nothing.
 #[derive(Debug, Default)]
@@ -22,6 +24,13 @@ impl Sink for NullSink {
         let name = format!("{name}{}", codec.suffix());
         self.names.claim(&name)?;
         Ok(NullFile { name, bytes: 0 })
+    }
+
+    /// In the system's directory for temporary files: there is no other.
+    fn scratch(&self) -> Result<Scratch, SinkError> {
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let name = format!(".smelt-scratch-{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
+        Scratch::create(std::env::temp_dir().join(name))
     }
 
     fn finish(&self) -> Result<(), SinkError> {

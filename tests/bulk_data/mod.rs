@@ -13,6 +13,7 @@ mod large_groups;
 mod limits;
 mod load;
 mod operate;
+mod organize;
 mod pages;
 mod status;
 

@@ -19,24 +19,26 @@ const POINTED: &str = "table: t\nkey: id\nresource:\n  resourceType: Organizatio
 
 /// Most memory held (KiB) by an export of `mapping` over what `fill` puts into the tables, and the lines it wrote.
 fn peak(mapping: &str, fill: &str) -> (u64, usize, u64) {
-    peak_of(&[("mappings/m.yaml", mapping)], &[], fill)
+    peak_of(&filled(fill), &[("mappings/m.yaml", mapping)], &[])
 }
 
-fn peak_of(files: &[(&str, &str)], args: &[&str], fill: &str) -> (u64, usize, u64) {
-    let runtime = runtime();
-    let database = runtime.block_on(async {
+fn filled(fill: &str) -> Database {
+    runtime().block_on(async {
         let database = Database::with_options("").await;
         let client = database.client().await;
         client.batch_execute(SCHEMA).await.expect("a schema");
         client.batch_execute(fill).await.expect("rows");
         database
-    });
+    })
+}
+
+fn peak_of(database: &Database, files: &[(&str, &str)], more: &[&str]) -> (u64, usize, u64) {
     let home = tempfile::tempdir().expect("a directory");
     write(home.path(), files);
     let out = home.path().join("out");
     let child = export_command(home.path(), database.dsn(), &out)
         .args(["--workers", "1"])
-        .args(args)
+        .args(more)
         .spawn()
         .expect("it starts");
     let (code, told, peak) = watch(child);
@@ -92,11 +94,50 @@ fn a_list_takes_no_memory_for_its_items() {
 fn what_comes_along_takes_no_memory_for_its_number() {
     let files = [("mappings/basic.yaml", POINTING), ("mappings/organization.yaml", POINTED)];
     let args = ["--type", "Basic", "--include-associated-data", "_reference-closure"];
-    let (before, few, _) = peak_of(&files, &args, &rows(10_000));
-    let (after, many, _) = peak_of(&files, &args, &rows(150_000));
+    let (before, few, _) = peak_of(&filled(&rows(10_000)), &files, &args);
+    let (after, many, _) = peak_of(&filled(&rows(150_000)), &files, &args);
     assert_eq!((few, many), (20_000, 300_000), "each is pointed to");
     let grown = after.saturating_sub(before);
     assert!(grown <= ALLOWED, "it grew by {grown} KiB");
+}
+
+const PATIENT: &str = "table: t\nkey: id\nresource: {resourceType: Patient, id: \"p-{{id}}\"}\n";
+const OWNED: &str = "table: items\nkey: n\nresource:\n  resourceType: Observation\n  id: \"o-{{n}}\"\n  \
+                     status: final\n  code: {text: $v}\n  subject: patient(t)\n";
+
+/// What organizing by patient may take beside what every export takes (KiB): a partition, and what partitions gather.
+const ORGANIZED: u64 = (32 + 16) * 1024 + ALLOWED;
+
+/// How much more memory an export of so many resources of 900 bytes takes by patient than by type.
+fn organizing_takes(resources: u32, patients: u32) -> u64 {
+    let database = filled(&format!(
+        "insert into t select i, 'x' from generate_series(1, {patients}) i;
+         insert into items select 1 + i % {patients}, i, repeat('y', 900) from generate_series(1, {resources}) i;
+         analyze t, items"
+    ));
+    let files = [("mappings/patient.yaml", PATIENT), ("mappings/o.yaml", OWNED)];
+    let (by_type, lines, bytes) = peak_of(&database, &files, &[]);
+    let (by_patient, same_lines, more_bytes) = peak_of(&database, &files, &["--organize-by", "patient"]);
+    assert_eq!(lines, same_lines);
+    assert!(bytes < more_bytes && bytes / 1024 > ORGANIZED + ORGANIZED / 2, "{bytes} bytes are not many");
+    by_patient.saturating_sub(by_type)
+}
+
+#[test]
+fn blocks_take_no_memory_for_their_resources() {
+    for patients in [1, 3, 5000] {
+        let taken = organizing_takes(110_000, patients);
+        assert!(taken <= ORGANIZED, "{taken} KiB for {patients} patients");
+    }
+}
+
+#[test]
+#[ignore = "long"]
+fn soak_blocks_of_a_million_resources() {
+    for patients in [1, 100_000] {
+        let taken = organizing_takes(1_000_000, patients);
+        assert!(taken <= ORGANIZED, "{taken} KiB for {patients} patients");
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod jobs;
 mod kill;
 mod ledger;
 mod memory;
+mod organize;
 mod patients;
 mod preflight;
 mod rows;

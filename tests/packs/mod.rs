@@ -7,6 +7,7 @@ mod elements;
 mod engine;
 mod filters;
 mod levels;
+mod organize;
 mod requests;
 mod search_oracle;
 pub(crate) mod store;

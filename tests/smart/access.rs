@@ -96,6 +96,12 @@ async fn scopes_limit_what_is_asked_for_and_what_is_written() {
     };
     refused(&file("Patient"), &narrow);
     assert_eq!(server.get_with(&file("Condition"), &[("Authorization", &narrow)]).status, 200);
+    // Blocks hold every type of the export.
+    let (_, blocks) = export(&server, "/$export?organizeOutputBy=Patient", &token);
+    let url = blocks["output"][0]["url"].as_str().unwrap();
+    refused(url, &narrow);
+    refused(url, &lab.token(&server, "system/Patient.rs"));
+    assert_eq!(server.get_with(url, &[("Authorization", &token)]).status, 200);
     let search_only = lab.token(&server, "system/Patient.s");
     refused("/$export?_type=Patient", &search_only);
     assert_eq!(server.send("DELETE", &status, &[("Authorization", &narrow)], &[]).status, 202);

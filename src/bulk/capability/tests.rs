@@ -173,12 +173,12 @@ fn the_token_endpoint_is_found_where_old_clients_look() {
 #[test]
 fn definitions_name_the_parameters_that_are_honoured() {
     for (id, code, levels, parameters) in [
-        ("export", "export", (true, false, false), 10),
-        ("patient-export", "export", (false, true, false), 11),
-        ("group-export", "export", (false, false, true), 11),
-        ("export-v4", "export-v4", (true, false, false), 10),
-        ("patient-export-v4", "export-v4", (false, true, false), 11),
-        ("group-export-v4", "export-v4", (false, false, true), 11),
+        ("export", "export", (true, false, false), 11),
+        ("patient-export", "export", (false, true, false), 12),
+        ("group-export", "export", (false, false, true), 12),
+        ("export-v4", "export-v4", (true, false, false), 11),
+        ("patient-export-v4", "export-v4", (false, true, false), 12),
+        ("group-export-v4", "export-v4", (false, false, true), 12),
     ] {
         let definition = operation_definition(id, &features()).expect(id);
         assert_eq!((&definition["id"], &definition["code"]), (&json!(id), &json!(code)));
@@ -195,6 +195,7 @@ fn definitions_name_the_parameters_that_are_honoured() {
                 "_minimumFileSize" | "_maximumFileSize" => "_minimumFileSize=1&_maximumFileSize=2",
                 "allowPartialManifests" => "allowPartialManifests=true",
                 "includeAssociatedData" => "includeAssociatedData=_reference-closure",
+                "organizeOutputBy" => "organizeOutputBy=Patient",
                 "patient" => "patient=Patient/1",
                 "_elements" => "_elements=id",
                 other => panic!("{other}"),

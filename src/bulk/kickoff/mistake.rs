@@ -48,7 +48,7 @@ pub(super) enum Mistake {
 }
 
 /// Parameters of the specification that are refused, and why (K-46 to K-68).
-const UNSUPPORTED: &[&str] = &["organizeOutputBy"];
+const UNSUPPORTED: &[&str] = &[];
 
 impl Mistake {
     /// A parameter that nobody here honours.
@@ -97,7 +97,9 @@ impl Mistake {
             Self::Parameter(
                 ParameterError::UnknownTypes { .. }
                 | ParameterError::NothingMapped
-                | ParameterError::UnknownAssociated { .. },
+                | ParameterError::UnknownAssociated { .. }
+                | ParameterError::NotOrganizable
+                | ParameterError::ProvenanceByPatient,
             ) => IssueType::NotSupported,
             Self::Parameter(ParameterError::Empty { .. }) => IssueType::Required,
             Self::Parameter(_) => IssueType::Value,

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use proptest::prelude::*;
 
 use super::*;
-use crate::sink::{SinkError, StoredFile};
+use crate::sink::{NullSink, Scratch, SinkError, StoredFile};
 
 /// Keeps files in memory.
 #[derive(Default)]
@@ -22,6 +22,10 @@ impl Sink for MemorySink {
 
     fn create(&self, name: &str, _codec: Codec) -> Result<MemoryFile, SinkError> {
         Ok(MemoryFile { name: name.to_owned(), bytes: Vec::new(), ended: false })
+    }
+
+    fn scratch(&self) -> Result<Scratch, SinkError> {
+        NullSink::default().scratch()
     }
 
     fn finish(&self) -> Result<(), SinkError> {

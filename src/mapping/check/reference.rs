@@ -263,6 +263,11 @@ fn place_for(root: &str, ty: &str, mapping: &str) -> Option<String> {
     })
 }
 
+/// The parts of an id with `column` for its only key column: as a reference by that column has them.
+pub(in crate::mapping) fn over(parts: Vec<Part>, key: &str, column: &ColumnRef) -> Vec<Part> {
+    substitute(parts, &[(key, &Given::Column(column.clone()))])
+}
+
 /// The parts of an id with key columns replaced by what is given for them.
 fn substitute(parts: Vec<Part>, given: &[(&str, &Given)]) -> Vec<Part> {
     parts.into_iter().flat_map(|part| replace(part, given)).collect()

@@ -73,7 +73,8 @@ fn reads(meta: &str, wanted: &[&str], searched: &[&str]) -> Result<(Vec<String>,
         (2, if meta.contains('$') { 10 } else { 9 })
     );
     let (wanted, searched) = (wanted.iter().copied().collect(), searched.iter().copied().collect());
-    let found = reduced(&pack, &pack.mappings[0], &checked.sources, &catalog, &wanted, &searched)?;
+    let reduced = reduced(&pack, &pack.mappings[0], &wanted, &searched)?;
+    let found = compiled(&pack, &reduced, &checked.sources, &catalog)?;
     let columns = |read: &StreamPlan| {
         let mut names: Vec<String> = read.columns.iter().map(|one| one.replace("q.", "").replace('"', "")).collect();
         names.sort();

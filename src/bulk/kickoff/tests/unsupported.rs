@@ -20,6 +20,29 @@ fn urls_without_patients() {
     }
 }
 
+const NOT_ORGANIZABLE: &str = "organizeOutputBy: `organizeOutputBy` names a type that output is not organized by";
+
+// K-66: at every level, by GET and POST; types that no patient has are refused as they are for patients.
+#[test]
+fn output_is_organized_by_patient() {
+    let parameter = |kind: &str| post(json!([{"name": "organizeOutputBy", kind: "Patient"}]));
+    for ask in [
+        get("organizeOutputBy=Patient"),
+        get("organizeOutputBy=%20Patient"),
+        get("organizeOutputBy=Patient&organizeOutputBy=Patient"),
+        parameter("valueString"),
+        parameter("valueCode"),
+        parameter("valueString").v4(),
+    ] {
+        let request = ask.fine();
+        assert!(request.by_patient, "{:?}", ask.query);
+        assert_eq!(request.kick_off_url("http://h"), "http://h/$export?organizeOutputBy=Patient");
+    }
+    assert!(!get("").fine().by_patient);
+    let outside = "_type: No type in `_type` belongs to patients";
+    assert_eq!(get("organizeOutputBy=Patient&_type=Organization").refused(), [outside]);
+}
+
 // K-09 K-33 K-66 T-41
 #[test]
 fn what_nobody_honours_is_refused_or_told() {
@@ -30,7 +53,18 @@ fn what_nobody_honours_is_refused_or_told() {
             "_elements=Patient.gender,Patient.name.family",
             "_elements: `_elements` names `Patient.name.family`, which is not an element of a resource itself",
         ),
-        ("organizeOutputBy=Patient", "organizeOutputBy: parameter `organizeOutputBy` is not supported"),
+        ("organizeOutputBy=Group", NOT_ORGANIZABLE),
+        ("organizeOutputBy=patient", NOT_ORGANIZABLE),
+        ("organizeOutputBy=", NOT_ORGANIZABLE),
+        (
+            "organizeOutputBy=Patient&organizeOutputBy=Group",
+            "organizeOutputBy: `organizeOutputBy` is given twice with different values",
+        ),
+        (
+            "organizeOutputBy=Patient&includeAssociatedData=LatestProvenanceResources",
+            "includeAssociatedData: Provenance by `includeAssociatedData` does not come in output that is organized by \
+             patient",
+        ),
         ("allowPartialManifests=1", "allowPartialManifests: `allowPartialManifests` is neither `true` nor `false`"),
         ("_outputFormat=parquet", "_outputFormat: the `_outputFormat` is not supported"),
         ("_outputFormat=", "_outputFormat: the `_outputFormat` is not supported"),
@@ -48,7 +82,7 @@ fn what_nobody_honours_is_refused_or_told() {
         assert_eq!(told(&kick_off.ignored[0], "warning"), [format!("{name}: Ignored: {text}")]);
         let request = kick_off.request;
         let types = if query.starts_with("_type") { 1 } else { MAPPED.len() };
-        assert_eq!((request.types.len(), request.until), (types, None), "{query}");
+        assert_eq!((request.types.len(), request.until, request.by_patient), (types, None, false), "{query}");
     }
     for silent in ["_format=json&_pretty=true", "allowPartialManifests=FALSE", "_outputFormat=NDJSON"] {
         assert_eq!(get(silent).fine(), get("").fine());
