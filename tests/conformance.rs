@@ -82,7 +82,6 @@ impl Strength {
 enum Status {
     Built,
     Open,
-    Refused,
     NotApplicable,
 }
 
@@ -91,7 +90,6 @@ impl Status {
         match self {
             Self::Built => "built",
             Self::Open => "open",
-            Self::Refused => "refused",
             Self::NotApplicable => "not applicable",
         }
     }
@@ -232,40 +230,14 @@ fn the_list_is_whole_and_honest() {
     assert!(found.is_empty(), "\n{}\n", found.join("\n"));
 }
 
-/// Clauses that may be refused: output that is shaped by `_elements`, associated data, files by patient, sizes of files
-/// (K-46 to K-68 with what depends on them), and groups made by clients.
-fn may_be_refused(id: &str) -> bool {
-    let number = id[2..].parse::<u32>().unwrap_or_default();
-    match &id[..1] {
-        "K" => (46..=68).contains(&number),
-        "G" => (10..=17).contains(&number),
-        "F" => (20..=23).contains(&number),
-        "M" => number == 15,
-        _ => false,
-    }
-}
-
-/// Nothing that is owed is open, and what is refused is refused in a test.
 #[test]
 fn nothing_owed_is_open() {
     let (list, named) = (list(), named());
-    let mut found = Vec::new();
-    for (id, clause) in &list {
-        match status(id, clause, &named) {
-            Status::Open if clause.strength != Strength::May => found.push(format!("{id} is owed, and open")),
-            Status::Refused if !may_be_refused(id) => found.push(format!("{id} may not be refused")),
-            Status::Refused => {
-                let reason = clause.reason.as_deref().unwrap_or_default();
-                let with = reason.strip_prefix("Comes with ").map(|rest| ids_in(rest).into_iter().next());
-                let shown = with.flatten().unwrap_or_else(|| id.clone());
-                if !named.contains_key(&shown) {
-                    found.push(format!("{id} is refused, and no test shows it"));
-                }
-            }
-            _ => {}
-        }
-    }
-    assert!(found.is_empty(), "\n{}\n", found.join("\n"));
+    let is_open = |(id, clause): &(&String, &Clause)| {
+        status(id, clause, &named) == Status::Open && clause.strength != Strength::May
+    };
+    let open: Vec<&String> = list.iter().filter(is_open).map(|(id, _)| id).collect();
+    assert!(open.is_empty(), "owed, and open: {open:?}");
 }
 
 /// What became of a clause: as the list says, or else as tests do.
@@ -290,11 +262,10 @@ fn page(list: &BTreeMap<String, Clause>, named: &Named) -> String {
         "# Conformance\n\n\
          The clauses of the Bulk Data service: of the Bulk Data Access guide 1.0 to 3.0 and the draft of 4.0, of SMART\n\
          Backend Services, of what published clients depend on, and rules of our own. A clause is *built* when a test\n\
-         shows it; *refused* is answered with a clear error and not advertised; *open* is missing. The page is made from\n\
-         `docs/conformance.toml` and the comments of tests.\n\n",
+         shows it; *open* is missing. The page is made from `docs/conformance.toml` and the comments of tests.\n\n",
     );
-    let all = [Status::Built, Status::Open, Status::Refused, Status::NotApplicable];
-    page.push_str("| | built | open | refused | not applicable |\n|---|---|---|---|---|\n");
+    let all = [Status::Built, Status::Open, Status::NotApplicable];
+    page.push_str("| | built | open | not applicable |\n|---|---|---|---|\n");
     for (title, letter, _) in CLAUSES {
         let of = |(id, clause): (&String, &Clause)| id.starts_with(*letter).then(|| status(id, clause, named));
         let have: Vec<Status> = list.iter().filter_map(of).collect();

@@ -222,7 +222,7 @@ impl Asked {
                 "_format" | "_pretty" => continue,
                 _ => {
                     if asked.files.keep(&name, value, mistakes).is_some() {
-                        add(mistakes, Mistake::unsupported(&name));
+                        add(mistakes, Mistake::unknown(&name));
                     }
                     continue;
                 }

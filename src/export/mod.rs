@@ -25,6 +25,7 @@ mod preflight;
 mod prepare;
 mod progress;
 mod proofs;
+mod reduce;
 mod run;
 mod seen;
 mod shelf;

@@ -8,6 +8,7 @@ use super::ledger::Ledgers;
 use super::organize::{Place, placed};
 use super::prepare::Prepared;
 use super::proofs::{self, Proofs};
+use super::reduce::{compile, pruned, reduce};
 use super::run::instant;
 use super::who::{Known, Narrowed, Who, no_patient, who};
 use super::worker::Task;
@@ -23,8 +24,7 @@ use crate::plan::filter::{self, Changed};
 use crate::plan::patients::PlainId;
 use crate::plan::program::Compiled;
 use crate::plan::push::push;
-use crate::plan::reduce::{compiled, reduced};
-use crate::plan::search::{self, Wanted};
+use crate::plan::search;
 use crate::plan::select::{Filter, statement};
 use crate::plan::split::{Range, SplitFacts, ranges};
 use crate::plan::updated::{commits, commits_may_be_undated};
@@ -339,35 +339,6 @@ async fn context<'a>(
         }
     }
     Ok(())
-}
-
-/// The program of a mapping, without the elements that a request does not want (K-46).
-pub(super) fn reduce(
-    prepared: &Prepared,
-    mapping: &Mapping,
-    whole: &Arc<Compiled>,
-    request: &ExportRequest,
-    wanted: Option<&Wanted>,
-) -> Result<Arc<Compiled>, ExportError> {
-    let pruned = pruned(prepared, mapping, request, wanted)?;
-    pruned.map_or_else(|| Ok(Arc::clone(whole)), |pruned| compile(prepared, &pruned))
-}
-
-/// A mapping without those elements; none where all are wanted.
-fn pruned(
-    prepared: &Prepared,
-    mapping: &Mapping,
-    request: &ExportRequest,
-    wanted: Option<&Wanted>,
-) -> Result<Option<Mapping>, ExportError> {
-    let Some(elements) = request.elements.of(&mapping.resource_type) else { return Ok(None) };
-    let searched = wanted.into_iter().flat_map(Wanted::members).collect();
-    Ok(Some(reduced(&prepared.pack, mapping, &elements, &searched)?))
-}
-
-fn compile(prepared: &Prepared, mapping: &Mapping) -> Result<Arc<Compiled>, ExportError> {
-    let Prepared { pack, sources, catalog, .. } = prepared;
-    Ok(Arc::new(compiled(pack, mapping, sources, catalog)?))
 }
 
 /// Says that a mapping's deletions are not in `deleted`, or not those before a time.

@@ -14,6 +14,7 @@ use smelt::plan::select::Statement;
 use smelt::sink::LocalSink;
 use smelt::source::{Source, SourceOptions, Target};
 use tokio::runtime::Runtime;
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::store::demo;
@@ -97,8 +98,10 @@ impl Engine {
     }
 }
 
-/// Runs `test` off the runtime of the test: an export blocks.
+/// Runs `test` off the runtime of the test: an export blocks. One at a time: the demo's resources take gigabytes as trees.
 pub(super) async fn with_engine(test: impl FnOnce(&Engine) + Send + 'static) {
+    static ONE: Mutex<()> = Mutex::const_new(());
+    let _one = ONE.lock().await;
     let database = demo().await;
     tokio::task::spawn_blocking(move || test(&Engine::open(database))).await.expect("the test holds");
 }

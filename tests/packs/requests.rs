@@ -262,7 +262,7 @@ async fn a_dry_run_shows_what_sql_leaves_out() {
         ("Encounter?subject=Group/x", "where false"),
         ("Encounter?date=ge2024", r#"q."stop" >= ($1::text::timestamptz"#),
         ("Encounter?status=planned", "where false"),
-        ("Encounter?status=finished", "every row is read"),
+        ("Encounter?status=finished", r#"where q."stop" is not null"#),
         ("Patient?gender=female", r#"q."gender"::text = any($1::text[])"#),
         ("Patient?birthdate=1970", r#"q."birthdate" >= ($1::text::timestamptz at time zone 'America/New_York')"#),
         ("Patient?name=a", "every row is read"),

@@ -17,8 +17,6 @@ pub(super) enum Mistake {
     NotParameters,
     #[error("parameter `{0}` is not known")]
     Unknown(String),
-    #[error("parameter `{0}` is not supported")]
-    Unsupported(&'static str),
     #[error("`{0}` has no value of a kind it can be read from")]
     NoValue(&'static str),
     #[error("`{0}` is given twice with different values")]
@@ -47,14 +45,10 @@ pub(super) enum Mistake {
     Filter(#[from] FilterError),
 }
 
-/// Parameters of the specification that are refused, and why (K-46 to K-68).
-const UNSUPPORTED: &[&str] = &[];
-
 impl Mistake {
-    /// A parameter that nobody here honours.
-    pub(super) fn unsupported(name: &str) -> Self {
-        let known = UNSUPPORTED.iter().find(|known| **known == name);
-        known.map_or_else(|| Self::Unknown(clip(name)), |known| Self::Unsupported(known))
+    /// A parameter that nobody here knows.
+    pub(super) fn unknown(name: &str) -> Self {
+        Self::Unknown(clip(name))
     }
 
     /// Whether a filter is at fault.
@@ -67,8 +61,7 @@ impl Mistake {
         match self {
             Self::Method | Self::QueryNotUtf8 | Self::NotJson { .. } | Self::NotParameters => None,
             Self::Unknown(name) => Some(name),
-            Self::Unsupported(name)
-            | Self::NoValue(name)
+            Self::NoValue(name)
             | Self::Contradiction(name)
             | Self::CommaList(name)
             | Self::NotABoolean(name)
@@ -85,7 +78,7 @@ impl Mistake {
     /// FHIR's kind of it (O-03).
     fn code(&self) -> IssueType {
         match self {
-            Self::Method | Self::Unknown(_) | Self::Unsupported(_) | Self::OutputFormat => IssueType::NotSupported,
+            Self::Method | Self::Unknown(_) | Self::OutputFormat => IssueType::NotSupported,
             Self::PatientByGet | Self::PatientAtSystem => IssueType::NotSupported,
             Self::NotJson { .. } | Self::NotParameters => IssueType::Structure,
             Self::QueryNotUtf8 | Self::CommaList(_) | Self::Contradiction(_) | Self::OutsideCompartment => {
@@ -116,7 +109,6 @@ impl Mistake {
                 "Send {\"resourceType\":\"Parameters\",\"parameter\":[…]}, or no body at all.".to_owned()
             }
             Self::Unknown(name) => format!("Send the request again without `{name}`."),
-            Self::Unsupported(name) => format!("Send the request again without `{name}`."),
             Self::NoValue(name) => format!("Give `{name}` one value, such as a `valueString`."),
             Self::Contradiction(name) => format!("Give `{name}` once."),
             Self::CommaList(name) => format!("Repeat `{name}` for every value."),
