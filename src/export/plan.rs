@@ -247,8 +247,9 @@ pub(super) async fn plan<'a>(
                 None => {}
             }
         }
+        let fine = guess.is_none();
         let guess = guess.as_ref().unwrap_or(&filter);
-        let (estimate, ranges) = splits(&session, &compiled, guess, options.workers).await?;
+        let (estimate, ranges) = splits(&session, &compiled, guess, options.workers, fine).await?;
         let filter = Arc::new(filter);
         let mut part = Part { mapping, compiled, filter, only, place, pushed, estimate, ranges };
         if add {
@@ -330,7 +331,7 @@ async fn context<'a>(
         let pushed = wanted.as_ref().is_some_and(|wanted| push(pack, catalog, mapping, wanted, zone, &mut filter));
         let compiled = reduce(prepared, mapping, compiled, request, wanted.as_ref())?;
         let only = wanted.map(|wanted| Search::new(&wanted, zone)).transpose()?.map(Arc::new);
-        let (estimate, ranges) = splits(session, &compiled, &filter, workers).await?;
+        let (estimate, ranges) = splits(session, &compiled, &filter, workers, true).await?;
         let filter = Arc::new(filter);
         let mut part = Part { mapping, compiled, filter, only, place: None, pushed, estimate, ranges };
         added.context.push(part.add(here.unwrap_or(parts.len()), prepared));
@@ -355,12 +356,14 @@ pub(super) fn notice(code: IssueType, text: &str) -> OperationOutcome {
     OperationOutcome::new(Issue::new(Severity::Information, code).details(text))
 }
 
-/// Expected rows of a mapping, and the ranges its cursors take.
+/// Expected rows of a mapping, and the ranges its cursors take: not `fine`, where a statement takes seconds to plan,
+/// there are no more of them than workers.
 async fn splits(
     session: &Session,
     compiled: &Compiled,
     filter: &Filter,
     workers: usize,
+    fine: bool,
 ) -> Result<(u64, Vec<Range>), ExportError> {
     let Some(driving) = compiled.streams.first() else { return Ok((0, vec![Range::default()])) };
     let whole = statement(driving, filter, &Range::default(), None);
@@ -370,8 +373,8 @@ async fn splits(
         && let Some(origin) = &split.origin
         && let Some(stats) = session.column_stats(origin).await?
     {
-        let facts =
-            SplitFacts { rows, bounds: stats.bounds, correlation: f64::from(stats.correlation.unwrap_or_default()) };
+        let correlation = stats.correlation.filter(|_| fine).map_or(0.0, f64::from);
+        let facts = SplitFacts { rows, bounds: stats.bounds, correlation };
         found = ranges(&facts, &split.kind, workers);
     }
     Ok((rows.max(0.0) as u64, found))

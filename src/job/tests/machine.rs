@@ -2,6 +2,7 @@
 //!
 //! * An accepted job is there until it is deleted or its time is over; a deleted one never comes back (D-02, S-20).
 //! * A job ends once, and its end does not change (S-14, S-17); its files are those of the run its manifest names.
+//! * A page that was published stays as it is, and all of a job's files come from one run (S-14, S-16).
 //! * What is shown is what the store holds.
 //! * A job is run by one run at a time, and not more often than is allowed.
 //! * No directory belongs to nobody.
@@ -15,6 +16,7 @@ use super::super::record::{State, Submitted};
 use super::super::testing::{Break, line, manifest};
 use super::super::{RedbStore, open_state};
 use super::*;
+use crate::bulk::Manifest;
 
 const MAX_RUNNING: usize = 2;
 const MAX_ATTEMPTS: u32 = 3;
@@ -25,6 +27,7 @@ const KEPT_FOR: Duration = Duration::from_secs(1000);
 enum Op {
     Submit(u8),
     Begin,
+    Publish(usize),
     Complete(usize),
     Lose(usize),
     Fail(usize),
@@ -45,6 +48,7 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         8 => (0..3_u8).prop_map(Op::Submit),
         8 => Just(Op::Begin),
+        3 => any::<usize>().prop_map(Op::Publish),
         6 => any::<usize>().prop_map(Op::Complete),
         3 => any::<usize>().prop_map(Op::Lose),
         2 => any::<usize>().prop_map(Op::Fail),
@@ -64,6 +68,8 @@ struct Known {
     client: String,
     /// How it ended, when that has been seen.
     end: Option<Arc<Job>>,
+    /// Pages that have been seen.
+    pages: Vec<Manifest>,
     deleted: bool,
     /// Its deletion met an error: it may have happened.
     perhaps_deleted: bool,
@@ -104,6 +110,7 @@ impl Machine {
         match op {
             Op::Submit(client) => self.submit(&format!("client {client}")),
             Op::Begin => self.begin(),
+            Op::Publish(which) => self.publish(*which),
             Op::Complete(which) => {
                 if let Some(start) = self.pick(*which) {
                     self.complete(&start);
@@ -143,6 +150,17 @@ impl Machine {
 
     fn pick(&mut self, which: usize) -> Option<Start> {
         (!self.runs.is_empty()).then(|| self.runs.swap_remove(which % self.runs.len()))
+    }
+
+    fn publish(&mut self, which: usize) {
+        let place = which % self.runs.len().max(1);
+        let Some(start) = self.runs.get(place) else { return };
+        let number = self.world.keeper.get(start.job.id).map_or(0, |job| job.pages.len()) + 1;
+        let mark = mark(&start.job);
+        let mut page = Manifest { deleted: None, outcome: Vec::new(), ..manifest(&mark) };
+        page.output[0].url = format!("Early.{number:04}.ndjson");
+        std::fs::write(start.directory.join(&page.output[0].url), line(&mark)).unwrap();
+        self.world.keeper.publish(start.job.id, page);
     }
 
     fn complete(&self, start: &Start) {
@@ -227,6 +245,13 @@ impl Machine {
             } else if job.ended() {
                 known.end = Some(Arc::clone(&job));
             }
+            assert!(job.pages.starts_with(&known.pages), "a page does not change");
+            known.pages.clone_from(&job.pages);
+            for page in &job.pages {
+                may_be_there.insert(*id);
+                assert_eq!(page.transaction_time, job.pages[0].transaction_time);
+                assert_eq!(world.text(*id, &page.output[0].url).unwrap(), line(&page.transaction_time));
+            }
             match &job.state {
                 State::Completed { manifest, .. } => {
                     may_be_there.insert(*id);
@@ -286,7 +311,7 @@ impl Machine {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
-    // S-14, S-17, S-20, D-02, X-05
+    // S-14, S-16, S-17, S-20, D-02, X-05
     #[test]
     fn what_a_client_may_rely_on_holds(ops in prop::collection::vec(op(), 1..60)) {
         Machine::new(Arc::new(MemoryStore::default())).run(&ops);
