@@ -10,8 +10,7 @@ help: ## List the targets
 
 demo: ## Export synthetic patients from a database made for it
 	@scripts/postgres.sh >/dev/null
-	$(CARGO) build --locked --release
-	target/release/smelt demo
+	$(CARGO) run --locked --release -- demo
 
 test: ## Run every test; PostgreSQL and zstd are installed where they are missing
 	@scripts/postgres.sh >/dev/null

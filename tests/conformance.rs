@@ -248,13 +248,17 @@ fn status(id: &str, clause: &Clause, named: &Named) -> Status {
 
 #[test]
 fn the_page_is_fresh() {
-    let path = root().join(PAGE);
-    let want = page(&list(), &named());
+    keeps_fresh(PAGE, &page(&list(), &named()));
+}
+
+/// Fails when a page is not `want`; writes it where `BLESS` is set.
+pub(crate) fn keeps_fresh(page: &str, want: &str) {
+    let path = root().join(page);
     if std::env::var_os("BLESS").is_some() {
-        fs::write(&path, &want).unwrap();
+        fs::write(&path, want).unwrap();
     }
     let have = fs::read_to_string(&path).unwrap_or_default();
-    assert!(have == want, "{PAGE} is stale; run `BLESS=1 cargo test conformance`");
+    assert!(have == want, "{page} is stale; run `BLESS=1 cargo test the_page_is_fresh`");
 }
 
 fn page(list: &BTreeMap<String, Clause>, named: &Named) -> String {

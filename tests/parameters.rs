@@ -5,12 +5,10 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::fs;
 
 use serde::Deserialize;
 
-use crate::conformance::{Named, entries, named};
-use crate::rust_text::root;
+use crate::conformance::{Named, entries, keeps_fresh, named};
 
 const LIST: &str = "docs/parameters.toml";
 const PAGE: &str = "docs/src/reference/parameters.md";
@@ -59,13 +57,7 @@ fn every_parameter_says_what_it_does_at_every_level() {
 
 #[test]
 fn the_page_is_fresh() {
-    let path = root().join(PAGE);
-    let want = page(&list(), &named());
-    if std::env::var_os("BLESS").is_some() {
-        fs::write(&path, &want).unwrap();
-    }
-    let have = fs::read_to_string(&path).unwrap_or_default();
-    assert!(have == want, "{PAGE} is stale; run `BLESS=1 cargo test parameters`");
+    keeps_fresh(PAGE, &page(&list(), &named()));
 }
 
 fn page(list: &[(String, String, Behaviour)], named: &Named) -> String {

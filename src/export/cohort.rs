@@ -2,15 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
 use super::ExportError;
-use super::drive::{Buffers, drive};
+use super::drive::lines;
 use super::ids::{self, FoundKeys};
 use super::prepare::Prepared;
 use super::who::no_patient;
 use crate::bulk::{ExportRequest, Roster, TypeFilter};
-use crate::encode::{Encoder, Limits, Search};
+use crate::encode::Search;
 use crate::mapping::tree::Mapping;
 use crate::plan::compile::with_column;
 use crate::plan::filter::{self, Changed};
@@ -22,9 +21,6 @@ use crate::plan::select::{Filter, quote_ident, statement};
 use crate::plan::split::Range;
 use crate::row::PgKind;
 use crate::source::{Session, Source};
-
-/// Bytes of resources that are made before they are looked at.
-const CHUNK: usize = 64 * 1024;
 
 /// The first of the listed patients that do not exist, at most `told` of them, and how many there are (K-50).
 ///
@@ -157,22 +153,17 @@ async fn read(
     for stream in &compiled.streams {
         rows.push(session.portal_stream(&statement(stream, filter, &Range::default(), None)).await?);
     }
-    let mut encoder = Encoder::new(Arc::clone(&compiled.program), Limits { chunk_bytes: CHUNK })?;
-    let mut spare = Vec::new();
-    drive(&mut encoder, &mut rows, &mut Buffers::default(), |_, output| {
-        // One that is larger than a chunk stays in memory until it is whole.
-        while output.spill().is_some() {}
-        let lines = output.take_settled(std::mem::take(&mut spare)).bytes;
-        for line in lines.split(|byte| *byte == b'\n') {
-            let Some(tab) = line.iter().position(|byte| *byte == b'\t') else { continue };
+    lines(compiled, &mut rows, |line| {
+        if let Some(tab) = line.iter().position(|byte| *byte == b'\t') {
             let (key, resource) = line.split_at(tab);
-            let Ok(key) = serde_json::from_slice::<String>(key) else { continue };
-            if !members.contains(&key) && search.wants(resource.get(1..).unwrap_or_default()) {
+            if let Ok(key) = serde_json::from_slice::<String>(key)
+                && !members.contains(&key)
+                && search.wants(resource.get(1..).unwrap_or_default())
+            {
                 members.insert(key);
             }
         }
-        spare = lines;
-        Ok(ControlFlow::Continue(()))
+        ControlFlow::Continue(())
     })
     .await
 }

@@ -1,11 +1,16 @@
 //! The loop between streams and encoder: whoever lacks something gets it, whoever has something gives it.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use super::ExportError;
-use crate::encode::{Encoder, Output, Step};
+use crate::encode::{Encoder, Limits, Output, Step};
+use crate::plan::program::Compiled;
 use crate::row::RowBatch;
 use crate::source::Rows;
+
+/// Bytes of lines that are made before they are looked at.
+const CHUNK: usize = 64 * 1024;
 
 /// Memory that is used again and again.
 #[derive(Debug, Default)]
@@ -48,4 +53,26 @@ pub(super) async fn drive(
         }
     }
     take(encoder, &mut buffers.output).map(|_| ())
+}
+
+/// Runs a program for its lines alone; `take` may stop the run, after the lines that are made. A line that is larger
+/// than a chunk stays in memory until it is whole.
+pub(super) async fn lines(
+    compiled: &Compiled,
+    rows: &mut [Rows],
+    mut take: impl FnMut(&[u8]) -> ControlFlow<()>,
+) -> Result<(), ExportError> {
+    let mut encoder = Encoder::new(Arc::clone(&compiled.program), Limits { chunk_bytes: CHUNK })?;
+    let mut spare = Vec::new();
+    drive(&mut encoder, rows, &mut Buffers::default(), |_, output| {
+        while output.spill().is_some() {}
+        let made = output.take_settled(std::mem::take(&mut spare)).bytes;
+        let mut goes_on = ControlFlow::Continue(());
+        for line in made.split(|byte| *byte == b'\n') {
+            goes_on = take(line);
+        }
+        spare = made;
+        Ok(goes_on)
+    })
+    .await
 }

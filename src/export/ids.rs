@@ -6,9 +6,8 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::ExportError;
-use super::drive::{Buffers, drive};
+use super::drive::lines;
 use super::prepare::Prepared;
-use crate::encode::{Encoder, Limits};
 use crate::mapping::tree::Mapping;
 use crate::plan::compile::identities;
 use crate::plan::patients::{PlainId, existing_keys};
@@ -16,9 +15,6 @@ use crate::plan::program::Compiled;
 use crate::plan::select::{Filter, statement};
 use crate::plan::split::Range;
 use crate::source::Session;
-
-/// Bytes of ids and keys that are made before they are looked at.
-const CHUNK: usize = 64 * 1024;
 
 /// Ids that are looked up at once.
 const AT_ONCE: usize = 50_000;
@@ -171,26 +167,17 @@ async fn read(
     let Some(driving) = compiled.streams.first() else { return Ok(()) };
     let statement = statement(driving, &Filter::default(), &Range::default(), None);
     let mut rows = [session.portal_stream(&statement).await?];
-    let mut encoder = Encoder::new(Arc::clone(&compiled.program), Limits { chunk_bytes: CHUNK })?;
-    let mut spare = Vec::new();
-    drive(&mut encoder, &mut rows, &mut Buffers::default(), |_, output| {
-        // A key may be of any length; only an id is short.
-        while output.spill().is_some() {}
-        let lines = output.take_settled(std::mem::take(&mut spare)).bytes;
-        for line in lines.split(|byte| *byte == b'\n') {
-            let mut strings = line.splitn(2, |byte| *byte == b'\t');
-            let (Some(id), Some(key)) = (strings.next(), strings.next()) else { continue };
+    lines(compiled, &mut rows, |line| {
+        let mut strings = line.splitn(2, |byte| *byte == b'\t');
+        if let (Some(id), Some(key)) = (strings.next(), strings.next())
             // A FHIR id has nothing that JSON escapes.
-            let id = id.get(1..id.len().saturating_sub(1)).and_then(|id| std::str::from_utf8(id).ok());
-            if let Some(id) = id
-                && let Some(at) = missing.remove(id)
-                && let Ok(key) = serde_json::from_slice(key)
-            {
-                found(key, at);
-            }
+            && let Some(id) = id.get(1..id.len().saturating_sub(1)).and_then(|id| std::str::from_utf8(id).ok())
+            && let Some(at) = missing.remove(id)
+            && let Ok(key) = serde_json::from_slice(key)
+        {
+            found(key, at);
         }
-        spare = lines;
-        Ok(if missing.is_empty() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        if missing.is_empty() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })
     .await
 }

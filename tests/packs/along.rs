@@ -50,7 +50,7 @@ fn by_name(made: &Made) -> Found<'_> {
 }
 
 /// What a resource points to, wherever in it.
-fn targets(value: &Value, into: &mut BTreeSet<String>) {
+pub(super) fn targets(value: &Value, into: &mut BTreeSet<String>) {
     match value {
         Value::Object(members) => {
             for (name, value) in members {

@@ -13,6 +13,7 @@ use smelt::fhir::compartment::patient_compartment;
 use smelt::sink::{Codec, LocalSink};
 use tokio_util::sync::CancellationToken;
 
+use super::along::targets;
 use super::engine::Engine;
 use super::store::eleven;
 
@@ -75,29 +76,13 @@ fn kind(json: &Value) -> &str {
     json["resourceType"].as_str().expect("a type")
 }
 
-/// Every `reference` in it.
-fn references(json: &Value, found: &mut BTreeSet<String>) {
-    match json {
-        Value::Object(members) => {
-            for (name, value) in members {
-                match value {
-                    Value::String(text) if name == "reference" => _ = found.insert(text.clone()),
-                    value => references(value, found),
-                }
-            }
-        }
-        Value::Array(items) => items.iter().for_each(|item| references(item, found)),
-        _ => {}
-    }
-}
-
 /// Whether a resource names the patient in an element of its compartment (or, a Device, in `patient`).
 fn is_of(json: &Value, patient: &str) -> bool {
     let paths = patient_compartment(kind(json)).unwrap_or(&["patient"]);
     paths.iter().any(|path| {
         let mut found = BTreeSet::new();
         let first = path.split('.').next().expect("a step");
-        references(&json[first], &mut found);
+        targets(&json[first], &mut found);
         found.contains(patient)
     })
 }
@@ -149,7 +134,7 @@ fn blocks(ran: &Ran, limit: u64) -> BTreeMap<String, u64> {
             resources.iter().partition(|json| !CONTEXT.contains(&kind(json)));
         let mut open = BTreeSet::new();
         for json in &members {
-            references(json, &mut open);
+            targets(json, &mut open);
             match kind(json) {
                 "Patient" => assert_eq!(patient.strip_prefix("Patient/"), json["id"].as_str()),
                 // Its element of the compartment holds what it is about; the pack says whose that is.
@@ -163,7 +148,7 @@ fn blocks(ran: &Ran, limit: u64) -> BTreeMap<String, u64> {
         while let Some(name) = open.pop() {
             if let Some(json) = context.get(&name).filter(|_| wanted.insert(name.clone())) {
                 let mut more = BTreeSet::new();
-                references(json, &mut more);
+                targets(json, &mut more);
                 open.extend(more);
             }
         }
