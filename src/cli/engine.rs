@@ -21,8 +21,8 @@ use crate::mapping::tree::{Pack, Project};
 use crate::plan::lock::{self, Lock};
 use crate::source::{Session, Source, SourceError, SourceOptions, Target};
 
-/// Connections beyond those of the workers: the snapshot's and that of the proofs.
-const EXTRA_CONNECTIONS: usize = 3;
+/// Connections beyond those of the workers: the snapshot's, and one that is about to close.
+const EXTRA_CONNECTIONS: usize = 2;
 
 /// Reads and checks the pack that the settings name.
 pub(super) fn checked(settings: &Settings) -> Result<Checked, Failure> {
@@ -119,6 +119,12 @@ pub(super) struct Engine {
     pub(super) runtime: Runtime,
     pub(super) source: Source,
     pub(super) prepared: Prepared,
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.runtime.block_on(self.source.closed());
+    }
 }
 
 /// Reads, checks, connects and compiles; every mistake is told on standard error.

@@ -121,6 +121,7 @@ fn open(settings: &Settings, options: &ExportOptions) -> Result<(crate::source::
         let source = connect_many(target, &pack, options, exports, settings.overlap).await?;
         let session = source.session().await?;
         let (prepared, diagnostics) = prepare(&session, pack, sources).await?;
+        drop(session);
         match prepared {
             Ok(prepared) => {
                 engine::tell(&diagnostics, &prepared.sources);
@@ -132,6 +133,7 @@ fn open(settings: &Settings, options: &ExportOptions) -> Result<(crate::source::
                 for name in &prepared.skipped {
                     tracing::warn!(mapping = name, "its table does not exist; the mapping is optional and was skipped");
                 }
+                source.closed().await;
                 Ok((source, prepared))
             }
             Err(sources) => {

@@ -20,6 +20,7 @@ use crate::mapping::source::Sources;
 use crate::mapping::tree::Pack;
 use crate::plan::compile::compile;
 use crate::plan::lock::{self, stale};
+use crate::source::Source;
 
 /// Checks the pack, and against the database when one is named. `columns.lock` stands in for the database, and is
 /// written when there is one.
@@ -72,6 +73,18 @@ async fn live(
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Result<Sources, Failure> {
     let source = connect(target(Some(database.expose()))?, &pack.project, 4, overlap).await?;
+    let sources = ask(&source, pack, sources, directory, diagnostics).await;
+    source.closed().await;
+    sources
+}
+
+async fn ask(
+    source: &Source,
+    pack: Pack,
+    sources: Sources,
+    directory: &Path,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Result<Sources, Failure> {
     let session = source.session().await?;
     let (prepared, found) = prepare(&session, pack, sources).await?;
     diagnostics.extend(found);
@@ -80,7 +93,7 @@ async fn live(
         Err(sources) => return Ok(sources),
     };
     diagnostics.extend(verify(&session, &prepared).await?);
-    let preflight = preflight(&source, &prepared).await?;
+    let preflight = preflight(source, &prepared).await?;
     // Nobody can be told that standard error is closed.
     let _ = writeln!(io::stderr(), "{preflight}");
     let path = directory.join(lock::FILE_NAME);

@@ -151,12 +151,12 @@ pub async fn explain(
         notices,
     };
     let Some(part) = planned.parts.iter().find(|part| part.mapping.name == mapping.name) else { return Ok(explained) };
-    let session = planned.snapshot.session().await?;
-    let (streams, plan) = streams(&session, part).await?;
+    let session = planned.snapshot.leader();
+    let (streams, plan) = streams(session, part).await?;
     explained.rows = Some(part.estimate);
     explained.split =
         part.compiled.split.as_ref().map(|split| Cut { column: split.name.clone(), ranges: part.ranges.len() });
-    explained.restrictions = restrictions(&session, prepared, mapping, request, &plan).await?;
+    explained.restrictions = restrictions(session, prepared, mapping, request, &plan).await?;
     explained.pushed = part.pushed;
     explained.streams = streams;
     explained.program = listing(&part.compiled);

@@ -9,7 +9,7 @@ use crate::mapping::tree::{Mapping, RowsKind};
 use crate::plan::bind::table;
 use crate::plan::proof::keys_only;
 use crate::plan::select::quote_ident;
-use crate::source::{Session, SourceError, TableFacts};
+use crate::source::{Session, SourceError, UniqueKey};
 
 /// True when a unique constraint makes the mapping's key unique among its rows.
 ///
@@ -24,8 +24,8 @@ pub(super) async fn constrained(
 ) -> Result<bool, ExportError> {
     let key: Vec<&str> = mapping.header.key.iter().map(|name| name.text.as_str()).collect();
     if let RowsKind::Table { schema, name } = &mapping.header.rows.kind {
-        let facts = session.table_facts(&table(schema.as_deref(), name)).await?;
-        return Ok(facts.is_some_and(|facts| covers(&facts, &key)));
+        let unique = session.unique_keys(&table(schema.as_deref(), name)).await?;
+        return Ok(covers(&unique, &key));
     }
     let Some(rows) = prepared.catalog.rows.get(&mapping.name) else { return Ok(false) };
     let origins: Option<Vec<[String; 3]>> = key
@@ -39,7 +39,7 @@ pub(super) async fn constrained(
     }
     let name = format!("{}.{}", quote_ident(schema), quote_ident(relation));
     let columns: Vec<&str> = origins.iter().map(|[.., column]| column.as_str()).collect();
-    if !session.table_facts(&name).await?.is_some_and(|facts| covers(&facts, &columns)) {
+    if !covers(&session.unique_keys(&name).await?, &columns) {
         return Ok(false);
     }
     match session.explain_rows(&keys_only(mapping)).await {
@@ -50,11 +50,8 @@ pub(super) async fn constrained(
     }
 }
 
-fn covers(facts: &TableFacts, key: &[&str]) -> bool {
-    facts
-        .unique
-        .iter()
-        .any(|unique| unique.not_null && unique.columns.iter().all(|column| key.contains(&column.as_str())))
+fn covers(unique: &[UniqueKey], key: &[&str]) -> bool {
+    unique.iter().any(|unique| unique.not_null && unique.columns.iter().all(|column| key.contains(&column.as_str())))
 }
 
 /// The three names in `schema.table.column`, without their quotes.

@@ -145,9 +145,9 @@ impl<'a> Ledgers<'a> {
         if self.kept.is_empty() {
             return Ok(());
         }
-        let session = snapshot.session().await?;
+        let session = snapshot.leader();
         for kept in &mut self.kept {
-            kept.ids = Some(sorted_ids(&session, &kept.compiled, chunk_bytes).await?);
+            kept.ids = Some(sorted_ids(session, &kept.compiled, chunk_bytes).await?);
         }
         Ok(())
     }

@@ -53,7 +53,7 @@ pub async fn preview(
     most: usize,
 ) -> Result<Preview, ExportError> {
     let snapshot = source.snapshot(Duration::ZERO).await?;
-    let filter = restrict(&snapshot.session().await?, prepared, compiled, request).await?;
+    let filter = restrict(snapshot.leader(), prepared, compiled, request).await?;
     let read = Read { most, most_bytes: usize::MAX, streams: compiled.streams.len(), watch: true };
     Ok(first(&snapshot, compiled, &filter, &read).await?.unwrap_or_default())
 }
@@ -77,14 +77,10 @@ async fn first(
     filter: &Filter,
     read: &Read,
 ) -> Result<Option<Preview>, ExportError> {
-    let mut sessions = Vec::new();
     let mut rows = Vec::new();
     for stream in compiled.streams.iter().take(read.streams) {
-        sessions.push(snapshot.session().await?);
         let statement = statement(stream, filter, &Range::default(), compiled.split.as_ref());
-        if let Some(session) = sessions.last() {
-            rows.push(session.stream(&statement).await?);
-        }
+        rows.push(snapshot.leader().portal_stream(&statement).await?);
     }
     // Small chunks: nobody waits for rows beyond those shown.
     let mut encoder = Encoder::new(Arc::clone(&compiled.program), Limits { chunk_bytes: 4096 })?;
@@ -151,7 +147,7 @@ pub async fn groups(
     let zone = prepared.pack.project.zone();
     let wanted_alone = wanted_alone.map(|wanted| Search::new(&wanted, zone)).transpose()?;
     let ids: Vec<&str> = id.into_iter().collect();
-    let (wanted, _) = ids::find(&snapshot.session().await?, prepared, "Group", &ids).await?;
+    let (wanted, _) = ids::find(snapshot.leader(), prepared, "Group", &ids).await?;
     let mut found = Vec::new();
     for compiled in &prepared.compiled {
         let of_groups = |mapping: &&Mapping| mapping.name == compiled.mapping && mapping.resource_type == "Group";

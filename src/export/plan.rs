@@ -26,7 +26,7 @@ use crate::plan::program::Compiled;
 use crate::plan::push::push;
 use crate::plan::search;
 use crate::plan::select::{Filter, statement};
-use crate::plan::split::{Range, SplitFacts, ranges};
+use crate::plan::split::{Range, SplitFacts, may_split, ranges};
 use crate::plan::updated::{commits, commits_may_be_undated};
 use crate::source::{Session, Snapshot, Source};
 
@@ -104,7 +104,7 @@ pub(super) async fn plan<'a>(
     options: &ExportOptions,
 ) -> Result<Planned<'a>, ExportError> {
     let snapshot = source.snapshot(options.snapshot_wait).await?;
-    let session = snapshot.session().await?;
+    let session = snapshot.leader();
     let pack = &prepared.pack;
     let catalog = &prepared.catalog;
     let zone = pack.project.zone();
@@ -128,7 +128,7 @@ pub(super) async fn plan<'a>(
         .collect();
     let (roster, newcomers) = (options.roster.as_deref(), options.since_new_members);
     let known = Known::Now { roster, at: snapshot.transaction_time(), newcomers };
-    let who = who(&session, prepared, request, known).await?;
+    let who = who(session, prepared, request, known).await?;
     let mut notices = options.notices.clone();
     if who.gone > 0 {
         let text = format!("{} listed members of the Group are not there any more", who.gone);
@@ -141,7 +141,7 @@ pub(super) async fn plan<'a>(
     let mut added = Added { provenance: request.associated.provenance, ..Added::default() };
     // Keys do not say whose they were.
     let mut ledgers = match &options.ledger {
-        Some(directory) if !who.is_restricted() => Some(Ledgers::open(directory, &session).await?),
+        Some(directory) if !who.is_restricted() => Some(Ledgers::open(directory, session).await?),
         _ => None,
     };
     for (mapping, compiled) in wanted {
@@ -249,7 +249,7 @@ pub(super) async fn plan<'a>(
         }
         let fine = guess.is_none();
         let guess = guess.as_ref().unwrap_or(&filter);
-        let (estimate, ranges) = splits(&session, &compiled, guess, options.workers, fine).await?;
+        let (estimate, ranges) = splits(session, &compiled, guess, options.workers, fine).await?;
         let filter = Arc::new(filter);
         let mut part = Part { mapping, compiled, filter, only, place, pushed, estimate, ranges };
         if add {
@@ -261,10 +261,10 @@ pub(super) async fn plan<'a>(
         return Err(no_patient(mapping));
     }
     let written = parts.len();
-    context(&session, prepared, request, &who, options.workers, &mut parts, &mut added).await?;
+    context(session, prepared, request, &who, options.workers, &mut parts, &mut added).await?;
     let exported: BTreeSet<&str> = parts.iter().map(|part| part.mapping.name.as_str()).collect();
     let proofs = proofs::plan(
-        &session,
+        session,
         prepared,
         &parts
             .iter()
@@ -369,7 +369,8 @@ async fn splits(
     let whole = statement(driving, filter, &Range::default(), None);
     let rows = session.explain_rows(&whole).await?.rows;
     let mut found = vec![Range::default()];
-    if let Some(split) = &compiled.split
+    if may_split(rows, workers)
+        && let Some(split) = &compiled.split
         && let Some(origin) = &split.origin
         && let Some(stats) = session.column_stats(origin).await?
     {

@@ -41,12 +41,14 @@ pub async fn learn(
     let mut catalog = Catalog::default();
     let mut skipped: Vec<String> = Vec::new();
     let mut diagnostics = Vec::new();
-    for named in row_sources(pack) {
-        match session.describe(&describe_statement(named.rows)).await {
+    let named = row_sources(pack);
+    let statements: Vec<String> = named.iter().map(|named| describe_statement(named.rows)).collect();
+    for (named, described) in named.into_iter().zip(session.describe_all(&statements).await?) {
+        match described {
             Ok(columns) => {
                 catalog.rows.insert(named.name, RowSource { columns });
             }
-            Err(SourceError::Rejected(rejection)) => {
+            Err(rejection) => {
                 // 42P01: undefined_table
                 if named.mapping.header.optional && rejection.sqlstate == "42P01" {
                     if !skipped.contains(&named.mapping.name) {
@@ -57,7 +59,6 @@ pub async fn learn(
                     diagnostics.push(refused(named.rows, user, &rejection));
                 }
             }
-            Err(error) => return Err(error),
         }
     }
     for name in &skipped {

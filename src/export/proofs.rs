@@ -84,11 +84,11 @@ impl Proofs {
         if self.questions.is_empty() {
             return Ok(());
         }
-        let session = snapshot.session().await?;
+        let session = snapshot.leader();
         for question in std::mem::take(&mut self.questions) {
             match question {
                 Question::Keys { mapping, statement } => {
-                    let repeated = numbers(&session, &statement).await?.first().copied();
+                    let repeated = numbers(session, &statement).await?.first().copied();
                     if repeated != Some(0) {
                         return Err(ExportError::Ids(format!(
                             "the key of mapping `{mapping}` does not identify its rows: {} keys occur more than once",
@@ -98,7 +98,7 @@ impl Proofs {
                     self.ids.insert(mapping, IdProof::Checked);
                 }
                 Question::SharedIds { left, right, statement } => {
-                    let shared = numbers(&session, &statement).await?.first().copied().unwrap_or_default();
+                    let shared = numbers(session, &statement).await?.first().copied().unwrap_or_default();
                     if shared != 0 {
                         return Err(ExportError::Ids(format!(
                             "mappings `{left}` and `{right}` make {shared} ids in common"
@@ -106,7 +106,7 @@ impl Proofs {
                     }
                 }
                 Question::Reference { mapping, path, statement } => {
-                    let count = numbers(&session, &statement).await?.first().copied().unwrap_or_default();
+                    let count = numbers(session, &statement).await?.first().copied().unwrap_or_default();
                     *self.dangling.entry(mapping).or_default().entry(path).or_default() += count;
                 }
             }

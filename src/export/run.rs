@@ -157,6 +157,7 @@ pub fn export<S: Sink>(
         let workers = workers.min(tasks.len());
         phase(runtime, &shared, workers, tasks, std::future::ready(Ok(())))
     })?);
+    runtime.block_on(snapshot.release());
     for addition in added.all() {
         progress.finish(&parts[addition.part].compiled.program.resource_type);
     }

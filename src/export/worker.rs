@@ -155,17 +155,25 @@ async fn run<S: Sink>(shared: &Shared<'_, S>) -> Result<Done<S::File>, ExportErr
             own.finish(task.base())?;
         }
     }
+    for session in sessions {
+        session.end().await;
+    }
     Ok(Done { files: own.end()?, tallies })
 }
 
-/// Starts the statements of all streams: one session each, the last one shared when there are not enough.
+/// Rows for which more sessions than one cost more than they bring.
+const FEW_ROWS: u64 = 10_000;
+
+/// Starts the statements of all streams: one session each, the last one shared when there are not enough, or when there
+/// is little to read.
 async fn streams<S: Sink>(
     shared: &Shared<'_, S>,
     sessions: &mut Vec<Session>,
     task: &Task,
 ) -> Result<Vec<Rows>, ExportError> {
     let streams = &task.compiled.streams;
-    while sessions.len() < streams.len().min(shared.sessions) {
+    let wanted = if task.estimate < FEW_ROWS { 1 } else { streams.len().min(shared.sessions) };
+    while sessions.len() < wanted {
         sessions.push(shared.snapshot.session().await?);
     }
     let mut rows = Vec::with_capacity(streams.len());

@@ -61,6 +61,11 @@ impl Range {
     }
 }
 
+/// Whether so many rows may be worth more than one range, whatever is known of the column.
+pub fn may_split(rows: f64, workers: usize) -> bool {
+    workers > 1 && rows >= 2.0 * LEAST_ROWS
+}
+
 /// Ranges for `workers` cursors: one when the table is small, when nothing is known of the column, or for one worker.
 ///
 /// A column in disk order is cut fine, so that workers end together; any other costs a scan or random reads per
@@ -68,7 +73,7 @@ impl Range {
 pub fn ranges(facts: &SplitFacts, kind: &PgKind, workers: usize) -> Vec<Range> {
     let most = if facts.correlation.abs() >= 0.9 { workers * 8 } else { workers };
     let wanted = most.min((facts.rows / LEAST_ROWS) as usize).min(facts.bounds.len().saturating_sub(1));
-    if workers < 2 || wanted < 2 {
+    if !may_split(facts.rows, workers) || wanted < 2 {
         return vec![Range::default()];
     }
     let mut cuts: Vec<String> =

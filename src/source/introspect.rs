@@ -4,11 +4,11 @@ use std::{collections::HashMap, pin::Pin};
 
 use futures_core::Stream as _;
 use tokio_postgres::{
-    Row, RowStream, SimpleQueryMessage,
+    Row, RowStream, SimpleQueryMessage, Statement as Prepared,
     types::{FromSqlOwned, Kind, Type},
 };
 
-use super::{Session, Source, SourceError, cursor::Raw};
+use super::{Rejection, Session, Source, SourceError, cursor::Raw};
 use crate::{
     plan::{
         catalog::Column,
@@ -28,38 +28,6 @@ pub struct Estimate {
     pub cost: f64,
     /// `EXPLAIN (FORMAT JSON)`, as the server wrote it.
     pub plan: String,
-}
-
-/// What a table is like.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TableFacts {
-    /// `schema.table`.
-    pub name: String,
-    /// Table, partitioned table, view, …
-    pub kind: RelationKind,
-    /// Rows at the last ANALYZE, over all partitions; `None` if there was none.
-    pub rows: Option<f64>,
-    /// Pages on disk now (8 KiB by default), over all partitions.
-    pub pages: i64,
-    /// Sets of columns that identify a row: unique, not partial, checked at once, and without expressions.
-    pub unique: Vec<UniqueKey>,
-}
-
-/// What kind of relation a name stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RelationKind {
-    /// A plain table; it has row addresses (`ctid`).
-    Table,
-    /// A partitioned table.
-    Partitioned,
-    /// A view.
-    View,
-    /// A materialised view; it has row addresses.
-    MaterializedView,
-    /// A foreign table.
-    Foreign,
-    /// Anything else.
-    Other,
 }
 
 /// Columns that identify a row.
@@ -106,19 +74,34 @@ impl Session {
     ///
     /// [`SourceError::Rejected`] with the server's message and position.
     pub async fn describe(&self, sql: &str) -> Result<Vec<Column>, SourceError> {
-        let work = async {
-            let statement = Statement { text: sql.to_owned(), params: Vec::new() };
-            let prepared = self.shared.prepare(&statement).await?;
-            let from: Vec<(u32, i16)> = prepared.columns().iter().filter_map(origin).collect();
-            let origins = self.origins(&from).await?;
-            let columns = prepared.columns().iter().map(|column| Column {
-                name: column.name().to_owned(),
-                kind: kind(column.type_()),
-                origin: origin(column).and_then(|key| origins.get(&key).cloned()),
+        let described = self.describe_all(std::slice::from_ref(&sql.to_owned())).await?.pop();
+        described.unwrap_or_else(|| Ok(Vec::new())).map_err(SourceError::Rejected)
+    }
+
+    /// As [`Session::describe`], for many statements at once, each with its own answer.
+    pub async fn describe_all(
+        &self,
+        statements: &[String],
+    ) -> Result<Vec<Result<Vec<Column>, Box<Rejection>>>, SourceError> {
+        let mut described = Vec::with_capacity(statements.len());
+        for text in statements {
+            let statement = Statement { text: text.clone(), params: Vec::new() };
+            described.push(match self.guarded(self.shared.prepare(&statement)).await {
+                Ok(prepared) => Ok(prepared),
+                Err(SourceError::Rejected(rejection)) => Err(rejection),
+                Err(error) => return Err(error),
             });
-            Ok(columns.collect())
+        }
+        let all = described.iter().flatten().flat_map(Prepared::columns);
+        let from: Vec<(u32, i16)> = all.filter_map(origin).collect();
+        let origins = self.guarded(self.origins(&from)).await?;
+        let column = |column: &tokio_postgres::Column| Column {
+            name: column.name().to_owned(),
+            kind: kind(column.type_()),
+            origin: origin(column).and_then(|key| origins.get(&key).cloned()),
         };
-        self.guarded(work).await
+        let columns = |prepared: Prepared| prepared.columns().iter().map(column).collect();
+        Ok(described.into_iter().map(|one| one.map(columns)).collect())
     }
 
     /// `schema.table.column` by table and column number, each quoted where SQL wants it.
@@ -177,38 +160,21 @@ impl Session {
         self.guarded(work).await
     }
 
-    /// Facts about a table or view; `None` if there is none of that name.
+    /// Sets of columns that identify a row of a table: unique, not partial, checked at once, and without expressions.
+    /// Views have none, and neither has what does not exist.
     ///
-    /// `name` is an SQL name as in a statement: `patients`, `hosp."Patients"`.
-    pub async fn table_facts(&self, name: &str) -> Result<Option<TableFacts>, SourceError> {
-        let table = "select n.nspname || '.' || c.relname, c.relkind::text, \
-              case when bool_or(l.reltuples < 0) then null else sum(l.reltuples) end::text, \
-              coalesce(sum(pg_catalog.pg_relation_size(l.oid)) / current_setting('block_size')::int, 0)::bigint \
-            from pg_catalog.pg_class c \
-            join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
-            left join pg_catalog.pg_class l on l.relkind in ('r', 'm') \
-              and (l.oid = c.oid or l.oid in (select relid from pg_catalog.pg_partition_tree(c.oid) where isleaf)) \
-            where c.oid = to_regclass($1) group by 1, 2";
-        let unique = "select i.indexrelid::bigint, a.attname::text, a.attnotnull \
+    /// `table` is an SQL name as in a statement: `patients`, `hosp."Patients"`.
+    pub async fn unique_keys(&self, table: &str) -> Result<Vec<UniqueKey>, SourceError> {
+        let text = "select i.indexrelid::bigint, a.attname::text, a.attnotnull \
             from pg_catalog.pg_index i \
             cross join unnest(i.indkey::int2[]) with ordinality k (att, n) \
             join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.att \
             where i.indrelid = to_regclass($1) and i.indisunique and i.indisvalid and i.indimmediate \
               and i.indpred is null and i.indexprs is null and k.n <= i.indnkeyatts \
             order by i.indisprimary desc, i.indexrelid, k.n";
-        let params = vec![Param::Text(name.to_owned())];
-        let facts = self.first_row(table, params.clone()).await?;
-        let Some([Some(name), kind, rows, pages]) = facts else { return Ok(None) };
-        let kind = match kind.as_deref() {
-            Some("r") => RelationKind::Table,
-            Some("p") => RelationKind::Partitioned,
-            Some("v") => RelationKind::View,
-            Some("m") => RelationKind::MaterializedView,
-            Some("f") => RelationKind::Foreign,
-            _ => RelationKind::Other,
-        };
+        let params = vec![Param::Text(table.to_owned())];
         let mut keys: Vec<(Option<String>, UniqueKey)> = Vec::new();
-        for row in self.query_text(&Statement { text: unique.to_owned(), params }).await? {
+        for row in self.query_text(&Statement { text: text.to_owned(), params }).await? {
             let Ok([index, Some(column), not_null]) = <[_; 3]>::try_from(row) else { continue };
             let not_null = not_null.as_deref() == Some("true");
             match keys.last_mut() {
@@ -219,13 +185,7 @@ impl Session {
                 _ => keys.push((index, UniqueKey { columns: vec![column], not_null })),
             }
         }
-        Ok(Some(TableFacts {
-            name,
-            kind,
-            rows: rows.and_then(|text| text.parse().ok()),
-            pages: pages.and_then(|text| text.parse().ok()).unwrap_or(0),
-            unique: keys.into_iter().map(|(_, key)| key).collect(),
-        }))
+        Ok(keys.into_iter().map(|(_, key)| key).collect())
     }
 
     /// The planner's statistics of a column; `None` if its table was not analysed or may not be read.

@@ -19,7 +19,7 @@ mod watermark;
 
 pub use cursor::{BATCH_BYTES, Rows};
 pub use error::{Failure, Rejection, SourceError};
-pub use introspect::{ColumnStats, Estimate, RelationKind, RoleFacts, TableFacts, UniqueKey};
+pub use introspect::{ColumnStats, Estimate, RoleFacts, UniqueKey};
 pub use pool::{Source, SourceOptions, connect_own};
 pub use session::Session;
 pub use snapshot::Snapshot;

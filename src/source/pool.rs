@@ -75,6 +75,9 @@ struct Shared {
     target: Target,
     options: SourceOptions,
     version: u32,
+    /// Counts sockets. The pool counts only what it has handed out, and a dropped connection's driver lives on for a
+    /// moment.
+    limit: Arc<Semaphore>,
 }
 
 impl Source {
@@ -98,11 +101,8 @@ impl Source {
         let probe = timeout(patience, probe(&config, &tls, &target));
         let server = probe.await.unwrap_or_else(|_elapsed| Err(no_answer(&target, patience)))?;
 
-        let dial = Dial {
-            tls: tls.clone(),
-            setup: setup(&options, &server),
-            limit: Arc::new(Semaphore::new(options.max_connections)),
-        };
+        let limit = Arc::new(Semaphore::new(options.max_connections));
+        let dial = Dial { tls: tls.clone(), setup: setup(&options, &server), limit: Arc::clone(&limit) };
         let manager = Manager::from_connect(config, dial, ManagerConfig { recycling_method: RecyclingMethod::Fast });
         let pool = Pool::builder(manager)
             .max_size(options.max_connections)
@@ -111,13 +111,20 @@ impl Source {
             .runtime(Runtime::Tokio1)
             .build()
             .map_err(|error| SourceError::Unexpected(error.to_string()))?;
-        Ok(Self { shared: Arc::new(Shared { pool, tls, target, options, version: server.version }) })
+        Ok(Self { shared: Arc::new(Shared { pool, tls, target, options, version: server.version, limit }) })
     }
 
     /// A session of its own, in a read-only transaction that sees one state of the database: for checking statements
     /// and small questions. An export reads through [`super::Snapshot::session`].
     pub async fn session(&self) -> Result<Session, SourceError> {
         Session::start(self, self.connection().await?, None).await
+    }
+
+    /// Waits until every connection is closed, a second at most. A session that is dropped ends when its runtime next
+    /// runs; where that may be never, the server would find the connection gone and log it.
+    pub async fn closed(&self) {
+        let all = self.shared.limit.acquire_many(self.shared.options.max_connections as u32);
+        drop(timeout(Duration::from_secs(1), all).await);
     }
 
     /// Where the database is.
@@ -208,8 +215,6 @@ impl Drop for Connection {
 struct Dial {
     tls: MakeRustlsConnect,
     setup: String,
-    /// Counts sockets. The pool counts only what it has handed out, and a dropped connection's driver lives on for
-    /// a moment.
     limit: Arc<Semaphore>,
 }
 
@@ -293,7 +298,7 @@ fn setup(options: &SourceOptions, server: &Server) -> String {
 /// Nothing is set on them: a transaction pooler would hand the settings to its next client.
 async fn probe(config: &Config, tls: &MakeRustlsConnect, target: &Target) -> Result<Server, SourceError> {
     const PID: &str = "select pg_backend_pid()";
-    let a = bare(config, tls, target).await?;
+    let (a, b) = tokio::try_join!(bare(config, tls, target), bare(config, tls, target))?;
     let version = ask(&a, "select current_setting('server_version_num')").await?;
     let version: u32 = version.parse().unwrap_or(0);
     if version < 140_000 {
@@ -303,7 +308,6 @@ async fn probe(config: &Config, tls: &MakeRustlsConnect, target: &Target) -> Res
     let encoding = ask(&a, "show server_encoding").await?;
     // A pool that hands out the last used session first gives A's to B. One that takes turns gives A another one
     // (twice A), or has just one (A and B). While B is in a transaction, A cannot have B's.
-    let b = bare(config, tls, target).await?;
     let own = ask(&a, PID).await?;
     let mut same = own == ask(&a, PID).await?;
     let other = ask(&b, PID).await?;

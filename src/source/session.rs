@@ -59,6 +59,7 @@ enum Request {
     Query(Prepared, Vec<Param>, oneshot::Sender<Result<RowStream, Error>>),
     Bind(Prepared, Vec<Param>, oneshot::Sender<Result<Portal, Error>>),
     Fetch(Portal, i32, oneshot::Sender<Result<RowStream, Error>>),
+    End(oneshot::Sender<Result<(), Error>>),
 }
 
 impl Session {
@@ -81,20 +82,18 @@ impl Session {
             Ok(Err(error)) => return Err(SourceError::running(&error)),
             Err(_gone) => return Err(SourceError::Ended),
         }
-        let import = snapshot.as_ref().map(Snapshot::import);
+        let import = snapshot.as_ref().map(Snapshot::import).unwrap_or_default();
         let shared =
             Shared { requests, state: AtomicU8::new(IDLE), stop, cancel, tls: source.tls(), _snapshot: snapshot };
         let session = Self { shared: Arc::new(shared) };
-        if let Some(import) = import {
-            session.script(&import).await.map_err(|error| match error {
-                // The leader is gone, or (08, 57) the server is.
-                SourceError::Statement(failure) if failure.sqlstate.starts_with("22") => SourceError::SnapshotGone,
-                SourceError::Statement(failure) if failure.sqlstate.starts_with("42") => SourceError::SnapshotGone,
-                other => other,
-            })?;
-        }
         let (a, b) = READER_LOCK;
-        session.script(&format!("select pg_advisory_xact_lock_shared({a}, {b})")).await?;
+        let begin = format!("{import}select pg_advisory_xact_lock_shared({a}, {b})");
+        session.script(&begin).await.map_err(|error| match error {
+            // The leader is gone, or (08, 57) the server is.
+            SourceError::Statement(failure) if failure.sqlstate.starts_with("22") => SourceError::SnapshotGone,
+            SourceError::Statement(failure) if failure.sqlstate.starts_with("42") => SourceError::SnapshotGone,
+            other => other,
+        })?;
         Ok(session)
     }
 
@@ -136,6 +135,15 @@ impl Session {
                 Rows::portal(Arc::clone(&self.shared), width, portal)
             }
             Err(error) => Err(turn.end(error)),
+        }
+    }
+
+    /// Ends the transaction at once: a session that is dropped ends when its runtime next runs. One that is reading is
+    /// left to its rows.
+    pub async fn end(&self) {
+        if let Ok(turn) = self.shared.turn() {
+            drop(self.shared.ask(Request::End).await);
+            turn.end(SourceError::Ended);
         }
     }
 
@@ -290,6 +298,7 @@ async fn answer(
         }
     };
     drop(begun.send(Ok(())));
+    let mut ended = None;
     // An answer nobody waits for any more is dropped; whoever gave up asked for `stop`.
     while let Some(request) = queue.recv().await {
         match request {
@@ -307,10 +316,17 @@ async fn answer(
             Request::Fetch(portal, rows, reply) => {
                 drop(reply.send(transaction.query_portal_raw(&portal, rows).await));
             }
+            Request::End(reply) => {
+                ended = Some(reply);
+                break;
+            }
         }
     }
     // A connection closed inside a transaction is an entry in the server's log.
     drop(timeout(Duration::from_secs(1), transaction.rollback()).await);
+    if let Some(reply) = ended {
+        drop(reply.send(Ok(())));
+    }
 }
 
 fn param_type(param: &Param) -> Type {

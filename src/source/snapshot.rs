@@ -21,7 +21,7 @@ pub struct Snapshot {
 struct Shared {
     source: Source,
     /// Open as long as others may join.
-    _leader: Session,
+    leader: Session,
     id: String,
     transaction_time: i64,
     lag: Duration,
@@ -57,7 +57,7 @@ impl Source {
         let after = Listing::read(&leader.script(&sql).await?)?;
         let (transaction_time, watermark) = transaction_time(&first, &before, &after, self.options().overlap);
         let lag = Duration::from_micros(before.clock().saturating_sub(transaction_time).try_into().unwrap_or(0));
-        let shared = Shared { source: self.clone(), _leader: leader, id, transaction_time, lag, watermark };
+        let shared = Shared { source: self.clone(), leader, id, transaction_time, lag, watermark };
         Ok(Snapshot { shared: Arc::new(shared) })
     }
 }
@@ -79,6 +79,17 @@ impl Snapshot {
         self.shared.watermark
     }
 
+    /// The session that holds the snapshot, for what is asked beside the reading, on the runtime that took it. Nobody
+    /// can join any more when a statement of it has failed while it ran.
+    pub fn leader(&self) -> &Session {
+        &self.shared.leader
+    }
+
+    /// Lets the database go, as soon as all is read: nobody can join any more, and dead rows need not be kept.
+    pub async fn release(&self) {
+        self.shared.leader.end().await;
+    }
+
     /// A session that sees this snapshot, on a connection that belongs to the current tokio runtime.
     ///
     /// # Errors
@@ -90,8 +101,8 @@ impl Snapshot {
         Session::start(source, source.connection().await?, Some(self.clone())).await
     }
 
-    /// SQL that makes a transaction see this snapshot.
+    /// SQL that makes a transaction see this snapshot; it comes before any other.
     pub(super) fn import(&self) -> String {
-        format!("set transaction snapshot '{}'", self.shared.id.replace('\'', "''"))
+        format!("set transaction snapshot '{}'; ", self.shared.id.replace('\'', "''"))
     }
 }

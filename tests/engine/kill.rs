@@ -40,9 +40,13 @@ const OLDEST: &str = "xact_start = (select min(xact_start) from pg_stat_activity
 const FOREVER: u32 = 20_000;
 
 async fn start(dsn: &str, admin: Client, rows: u32, out: Option<&Path>) -> Running {
+    // More rows are expected than there are: so many of the slow table that it comes first, and so many of the other one
+    // that its list gets a session of its own.
     let schema = format!(
         "create table t (id int primary key); insert into t select generate_series(1, {rows}); analyze t;
-         create table small (id int primary key); insert into small values (1); analyze small"
+         create table small (id int primary key); insert into small values (1); analyze small;
+         update pg_class set reltuples = case relname when 't' then 90000 else 20000 end
+         where relname in ('t', 'small')"
     );
     admin.batch_execute(&schema).await.expect("a schema");
     let home = tempfile::tempdir().expect("a directory");
@@ -190,6 +194,24 @@ async fn a_crashed_server_fails_the_export() {
     let (code, told, _) = tokio::task::spawn_blocking(|| watch(running.child)).await.expect("it is watched");
     assert_eq!(code, Some(6), "{told}");
     nothing_finished(&running.out);
+}
+
+#[tokio::test]
+async fn the_log_of_the_server_says_nothing_of_a_run_that_goes_well() {
+    let cluster = Cluster::start();
+    let Running { home, dsn, child, .. } = start(&cluster.dsn("postgres"), cluster.client().await, 3, None).await;
+    let (code, told, _) = tokio::task::spawn_blocking(|| watch(child)).await.expect("it is watched");
+    assert_eq!(code, Some(0), "{told}");
+    for words in [&["validate"][..], &["preview", "z"], &["explain", "z"], &["export", "--dry-run", "--out", "none"]] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_smelt"));
+        let mappings = home.path().join("mappings");
+        command.args(words).arg("--mappings").arg(mappings).args(["--database", &dsn]);
+        let done = command.output().expect("smelt runs");
+        assert!(done.status.success(), "{words:?}: {}", String::from_utf8_lossy(&done.stderr));
+    }
+    let log = fs::read_to_string(cluster.file("log")).expect("the server's log");
+    let (_, log) = log.split_once("ready to accept connections").expect("it has started");
+    assert!(!log.contains("smelt") && !log.contains("EOF"), "{log}");
 }
 
 #[tokio::test]
