@@ -79,7 +79,7 @@ impl Search {
         let present = || any(&|_, value| value.get() != "false");
         let matches = || any(&|look, value| test.matcher.is(value, look, &self.zone));
         match &test.matcher {
-            Matcher::Missing(missing) => any(&|_, value| value.get() != "null") != *missing,
+            Matcher::Missing(missing) => matches() != *missing,
             Matcher::Token { not, any } if presence => {
                 let text = if present() { "true" } else { "false" };
                 any.iter().any(|token| token.code.as_deref() == Some(text)) != *not

@@ -75,7 +75,7 @@ impl Matcher {
     /// Whether one value is what is asked for; negation, absence and what several values say together are the caller's.
     pub(super) fn is(&self, value: &RawValue, look: &Look, zone: &TimeZone) -> bool {
         match self {
-            Self::Missing(_) => true,
+            Self::Missing(_) => value.get() != "null" && look.resolves.is_none_or(|wanted| is_of(value, wanted)),
             Self::Token { any, .. } => any.iter().any(|wanted| is_token(value, wanted, &look.systems)),
             Self::Beside(texts) => texts.beside(value),
             Self::Text(texts) => texts.is(value),
@@ -197,13 +197,23 @@ fn is_quantity(value: &RawValue, number: &Number, asked: &QuantityAsk) -> bool {
     unit && decimal("value").is_some_and(|value| number.is(&value))
 }
 
-/// Whether a Reference, or a canonical or URI in its place, points to `target`.
-fn points_to(value: &RawValue, target: &Target, look: &Look) -> bool {
-    let written = match object(value) {
+/// Where a Reference, or a canonical or URI in its place, points to.
+fn written(value: &RawValue) -> Option<String> {
+    match object(value) {
         Some(object) => object.get("reference").and_then(|value| text(value)).map(Cow::into_owned),
         None => text(value).map(Cow::into_owned),
-    };
-    let Some(written) = written else { return false };
+    }
+}
+
+/// Whether a Reference resolves to a resource of type `wanted`, as far as its text says.
+fn is_of(value: &RawValue, wanted: &str) -> bool {
+    let Some(written) = written(value) else { return false };
+    matches!(reference(&written), Some(ReferenceText::Relative { resource_type, .. }) if resource_type == wanted)
+}
+
+/// Whether a Reference, or a canonical or URI in its place, points to `target`.
+fn points_to(value: &RawValue, target: &Target, look: &Look) -> bool {
+    let Some(written) = written(value) else { return false };
     match target {
         Target::Url(url) => {
             written == *url || written.strip_prefix(url.as_str()).is_some_and(|rest| rest.starts_with('|'))

@@ -275,6 +275,7 @@ fn references() {
             "focus=https://other.org/fhir/Device/d1",
             "subject=x,p1",
             "encounter:missing=true",
+            "patient:missing=false",
         ],
         &[
             "subject=Patient/p2",
@@ -285,8 +286,15 @@ fn references() {
             "focus=d1",
             "focus=Device/d1",
             "encounter=e1",
+            "patient:missing=true",
         ],
     );
+    // Only what points to a patient has a value of `patient`.
+    for subject in [json!({"display": "somebody"}), json!({"reference": "Group/g1"})] {
+        let mut observation = observation();
+        observation["subject"] = subject;
+        check(&observation, &["patient:missing=true", "subject:missing=false"], &["patient:missing=false"]);
+    }
 }
 
 // K-57
