@@ -4,19 +4,21 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::numbers::{exact, per_second};
-use crate::bulk::report::TypeTotal;
+use crate::bulk::report::{BLOCKS, TypeTotal};
 
 const HEAD: [&str; 5] = ["type", "resources", "rejected", "MB", "resources/s"];
 
 /// One line per resource type, and their sum. `elapsed` is the wall time of the whole export.
 pub fn closing(totals: &[TypeTotal], elapsed: Duration) -> String {
     let line = |total: &TypeTotal, time: Duration| {
+        // Blocks hold resources that are counted by their types.
+        let count = |number| if total.resource_type == BLOCKS { String::new() } else { exact(number) };
         [
             total.resource_type.clone(),
-            exact(total.resources),
-            exact(total.rejected),
+            count(total.resources),
+            count(total.rejected),
             format!("{:.1}", total.bytes as f64 / 1e6),
-            exact(per_second(total.resources, time)),
+            count(per_second(total.resources, time)),
         ]
     };
     let mut sum = TypeTotal { resource_type: "total".to_owned(), ..TypeTotal::default() };
@@ -48,6 +50,7 @@ pub fn closing(totals: &[TypeTotal], elapsed: Duration) -> String {
             // Names to the left, numbers to the right. Writing to a String cannot fail.
             let _ = if column == 0 { write!(table, "{cell:<width$}") } else { write!(table, "  {cell:>width$}") };
         }
+        table.truncate(table.trim_end_matches(' ').len());
         table.push('\n');
     }
     table
@@ -77,6 +80,18 @@ Patient          1,000         0     1.9       10,000
 Observation  1,234,567        12  1049.0      823,045
 -----------  ---------  --------  ------  -----------
 total        1,235,567        12  1050.8      617,784
+";
+        assert_eq!(table, want, "\n{table}");
+
+        let table =
+            closing(&[total("Patient", 2, 0, 0, 1.0), total(BLOCKS, 0, 0, 1_850_000, 0.0)], Duration::from_secs(1));
+        let want = "\
+type     resources  rejected   MB  resources/s
+-------  ---------  --------  ---  -----------
+Patient          2         0  0.0            2
+blocks                        1.9
+-------  ---------  --------  ---  -----------
+total            2         0  1.9            2
 ";
         assert_eq!(table, want, "\n{table}");
     }

@@ -6,6 +6,7 @@ use std::time::Instant;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
+use super::added::Added;
 use super::failures::Tally;
 use super::ledger::Deletions;
 use super::listing::{Listed, Listing, OUTCOMES};
@@ -15,7 +16,7 @@ use super::plan::{Part, Planned, deletions_unknown, notice, plan, text_of};
 use super::prepare::Prepared;
 use super::progress::Counting;
 use super::shelf::{Filled, Shelf, Store};
-use super::worker::{Pages, Shared, Task};
+use super::worker::{Done, Pages, Shared, Task};
 use super::{ExportError, ExportOptions, Exported};
 use crate::bulk::manifest::{Manifest, ManifestExtension};
 use crate::bulk::report::{BLOCKS, Report, Request, Timings, Versions, Watermark};
@@ -59,45 +60,11 @@ pub fn export<S: Sink>(
     let plan_seconds = began.elapsed().as_secs_f64();
     let Planned { snapshot, parts, added, deletes, undeclared, mut notices, mut proofs, mut ledgers } = planned;
 
-    let mut estimates: Vec<(String, u64)> = Vec::new();
-    for (at, part) in parts.iter().enumerate() {
-        let name = &part.compiled.program.resource_type;
-        // How many rows of what is pointed to are read, nobody knows.
-        let unknown = part.ranges.is_empty() && added.context.iter().any(|addition| addition.part == at);
-        let rows = if unknown { 0 } else { part.estimate };
-        match estimates.iter_mut().find(|(known, _)| known == name) {
-            Some((_, estimate)) => *estimate += rows,
-            None => estimates.push((name.clone(), rows)),
-        }
-    }
     let spool = Spool::of(&parts);
-    if spool.is_some() {
-        estimates.push((BLOCKS.to_owned(), estimates.iter().map(|(_, estimate)| estimate).sum()));
-    }
-    progress.begin(estimates);
-    progress.expect(BLOCKS, 1);
-
-    let mut tasks: Vec<Task> = Vec::new();
-    for (tally, part) in parts.iter().enumerate() {
-        progress.expect(&part.compiled.program.resource_type, part.ranges.len() as u64);
-        tasks.extend(part.ranges.iter().map(|range| Task {
-            compiled: Arc::clone(&part.compiled),
-            tally,
-            filter: Arc::clone(&part.filter),
-            range: range.clone(),
-            estimate: part.estimate / part.ranges.len() as u64,
-            only: part.only.clone(),
-            keep: None,
-            again: false,
-            deletes: false,
-        }));
-    }
+    expect(progress, &parts, &added, spool.is_some());
     let declared = !deletes.is_empty();
+    let mut tasks = tasks(&parts);
     tasks.extend(deletes);
-    for addition in added.all() {
-        // Its type is not done before everything is.
-        progress.expect(&parts[addition.part].compiled.program.resource_type, 1);
-    }
 
     let files = request.files;
     let largest = options.file_bytes.min(files.maximum.unwrap_or(u64::MAX));
@@ -111,20 +78,7 @@ pub fn export<S: Sink>(
     }
     let known_at = request.cohort.as_ref().map_or(i64::MAX, |cohort| cohort.asked_at);
     let transaction_time = instant(snapshot.transaction_time().min(known_at));
-    let page = Manifest {
-        transaction_time: transaction_time.clone(),
-        request: options.request_url.clone(),
-        requires_access_token: false,
-        output_organized_by: request.by_patient.then(|| "Patient".to_owned()),
-        output: Vec::new(),
-        deleted: None,
-        outcome: Vec::new(),
-        extension: ManifestExtension {
-            software: concat!("smelt ", env!("CARGO_PKG_VERSION")).to_owned(),
-            pack: prepared.pack.project.name.clone(),
-            pack_digest: prepared.pack.digest.clone(),
-        },
-    };
+    let page = page(prepared, request, options, &transaction_time);
     let listing = Mutex::new(Listing::new(options, page, stop.clone()));
     let mut store = Store::new(sink, options.codec, largest, files.maximum.map_or(usize::MAX, |_| MOST_FILES));
     if options.early.is_some() {
@@ -162,16 +116,7 @@ pub fn export<S: Sink>(
         progress.finish(&parts[addition.part].compiled.program.resource_type);
     }
 
-    let mut tallies: Vec<Tally> = parts.iter().map(|_| Tally::default()).collect();
-    let mut whole: Vec<Filled<S::File>> = Vec::new();
-    for part in done {
-        whole.extend(part.files);
-        for (tally, counted) in part.tallies {
-            if let Some(tally) = tallies.get_mut(tally) {
-                tally.merge(counted);
-            }
-        }
-    }
+    let (mut whole, mut tallies) = collect(done, parts.len());
     if let Some(spool) = shared.spool.take() {
         let target = Target { store: &store, progress, cancel: &stop };
         // One of them leaves one small file.
@@ -215,22 +160,8 @@ pub fn export<S: Sink>(
     let Listed { page: manifest, whole, told } = listing.end(known);
     let report = Report {
         format: 1,
-        versions: Versions {
-            smelt: env!("CARGO_PKG_VERSION").to_owned(),
-            fhir: "4.0.1".to_owned(),
-            postgresql: version_text(source.version()),
-            pack: prepared.pack.project.name.clone(),
-            pack_digest: prepared.pack.digest.clone(),
-        },
-        request: Request {
-            types: request.types.clone(),
-            since: request.since.map(text_of),
-            until: request.until.map(text_of),
-            organized_by: request.by_patient.then(|| "Patient".to_owned()),
-            patient_count: (!request.patients.is_empty()).then_some(request.patients.len() as u64),
-            associated: request.associated.values().into_iter().map(str::to_owned).collect(),
-            workers: options.workers as u32,
-        },
+        versions: versions(source, prepared),
+        request: asked(request, options),
         watermark: Watermark { transaction_time, quality: snapshot.watermark().to_string() },
         timings: Timings { plan_seconds, export_seconds: began.elapsed().as_secs_f64() - plan_seconds },
         mappings: parts
@@ -263,8 +194,106 @@ pub fn export<S: Sink>(
     Ok(Exported { manifest, report })
 }
 
-fn version_text(number: u32) -> String {
-    format!("{}.{}", number / 10_000, number % 10_000)
+/// Says how much is expected of each type.
+fn expect(progress: &Counting, parts: &[Part<'_>], added: &Added, by_patient: bool) {
+    let mut estimates: Vec<(String, u64)> = Vec::new();
+    for (at, part) in parts.iter().enumerate() {
+        let name = &part.compiled.program.resource_type;
+        // How many rows of what is pointed to are read, nobody knows.
+        let unknown = part.ranges.is_empty() && added.context.iter().any(|addition| addition.part == at);
+        let rows = if unknown { 0 } else { part.estimate };
+        match estimates.iter_mut().find(|(known, _)| known == name) {
+            Some((_, estimate)) => *estimate += rows,
+            None => estimates.push((name.clone(), rows)),
+        }
+    }
+    if by_patient {
+        estimates.push((BLOCKS.to_owned(), estimates.iter().map(|(_, estimate)| estimate).sum()));
+    }
+    progress.begin(estimates);
+    progress.expect(BLOCKS, 1);
+    for part in parts {
+        progress.expect(&part.compiled.program.resource_type, part.ranges.len() as u64);
+    }
+    for addition in added.all() {
+        // Its type is not done before everything is.
+        progress.expect(&parts[addition.part].compiled.program.resource_type, 1);
+    }
+}
+
+/// A task for every range of every part.
+fn tasks(parts: &[Part<'_>]) -> Vec<Task> {
+    let tasks = parts.iter().enumerate().flat_map(|(tally, part)| {
+        part.ranges.iter().map(move |range| Task {
+            compiled: Arc::clone(&part.compiled),
+            tally,
+            filter: Arc::clone(&part.filter),
+            range: range.clone(),
+            estimate: part.estimate / part.ranges.len() as u64,
+            only: part.only.clone(),
+            keep: None,
+            again: false,
+            deletes: false,
+        })
+    });
+    tasks.collect()
+}
+
+/// A page of the manifest that lists nothing yet.
+fn page(prepared: &Prepared, request: &ExportRequest, options: &ExportOptions, transaction_time: &str) -> Manifest {
+    Manifest {
+        transaction_time: transaction_time.to_owned(),
+        request: options.request_url.clone(),
+        requires_access_token: false,
+        output_organized_by: request.by_patient.then(|| "Patient".to_owned()),
+        output: Vec::new(),
+        deleted: None,
+        outcome: Vec::new(),
+        extension: ManifestExtension {
+            software: concat!("smelt ", env!("CARGO_PKG_VERSION")).to_owned(),
+            pack: prepared.pack.project.name.clone(),
+            pack_digest: prepared.pack.digest.clone(),
+        },
+    }
+}
+
+/// The files of all workers, and what they counted for each part.
+fn collect<F>(done: Vec<Done<F>>, parts: usize) -> (Vec<Filled<F>>, Vec<Tally>) {
+    let (mut files, mut tallies) = (Vec::new(), Vec::new());
+    tallies.resize_with(parts, Tally::default);
+    for one in done {
+        files.extend(one.files);
+        for (tally, counted) in one.tallies {
+            if let Some(tally) = tallies.get_mut(tally) {
+                tally.merge(counted);
+            }
+        }
+    }
+    (files, tallies)
+}
+
+fn versions(source: &Source, prepared: &Prepared) -> Versions {
+    let postgresql = source.version();
+    Versions {
+        smelt: env!("CARGO_PKG_VERSION").to_owned(),
+        fhir: "4.0.1".to_owned(),
+        postgresql: format!("{}.{}", postgresql / 10_000, postgresql % 10_000),
+        pack: prepared.pack.project.name.clone(),
+        pack_digest: prepared.pack.digest.clone(),
+    }
+}
+
+/// What was asked for, without the ids of patients.
+fn asked(request: &ExportRequest, options: &ExportOptions) -> Request {
+    Request {
+        types: request.types.clone(),
+        since: request.since.map(text_of),
+        until: request.until.map(text_of),
+        organized_by: request.by_patient.then(|| "Patient".to_owned()),
+        patient_count: (!request.patients.is_empty()).then_some(request.patients.len() as u64),
+        associated: request.associated.values().into_iter().map(str::to_owned).collect(),
+        workers: options.workers as u32,
+    }
 }
 
 /// A FHIR instant; microseconds are rounded down to milliseconds, so that nothing is lost between two exports.
