@@ -29,14 +29,19 @@ ALTER TABLE claims_transactions ADD FOREIGN KEY (claimid) REFERENCES claims,
   ADD FOREIGN KEY (patientid) REFERENCES patients, ADD FOREIGN KEY (appointmentid) REFERENCES encounters,
   ADD FOREIGN KEY (placeofservice) REFERENCES organizations;
 
+CREATE INDEX ON organizations (updated_at);
+CREATE INDEX ON payers (updated_at);
 CREATE INDEX ON providers (organization);
+CREATE INDEX ON providers (updated_at);
 CREATE INDEX ON patients (updated_at);
+CREATE INDEX ON patient_contacts (updated_at);
 CREATE INDEX ON patients (last, first);
 CREATE INDEX ON encounters (patient, start);
 CREATE INDEX ON encounters (updated_at);
 CREATE INDEX ON observations (patient, date);
 CREATE INDEX ON observations (code);
 CREATE INDEX ON payer_transitions (patient);
+CREATE INDEX ON payer_transitions (updated_at);
 CREATE INDEX ON claims (patientid);
 CREATE INDEX ON claims (appointmentid);
 CREATE INDEX ON claims (updated_at);

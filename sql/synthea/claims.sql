@@ -13,7 +13,7 @@ select c.id, c.patientid as patient, c.providerid as provider, c.appointmentid a
        case when t.prescription is not null then 'pharmacy'
             when e.encounterclass in ('inpatient', 'emergency', 'snf', 'hospice') then 'institutional'
             else 'professional' end as kind,
-       greatest(c.updated_at, e.updated_at, p.updated_at, t.updated_at) as updated_at
+       c.updated_at, e.updated_at as encounter_updated_at, p.updated_at as payer_updated_at, t.updated_at as transactions_updated_at
 from claims c
 left join encounters e on e.id = c.appointmentid
 left join payers p on p.id = coalesce(c.primarypatientinsuranceid, (select min(id::text)::uuid from payers where name = 'NO_INSURANCE'))

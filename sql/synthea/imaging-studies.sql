@@ -2,7 +2,7 @@
 -- are few studies, and procedures have an index by visit.
 select s.id, s.patient, s.encounter, s.started, s.procedure_code, s.series, s.instances,
        e.organization, p.description as procedure,
-       greatest(s.updated_at, e.updated_at, p.updated_at) as updated_at
+       s.updated_at, e.updated_at as encounter_updated_at, p.updated_at as procedure_updated_at
 from (
   select i.id, i.patient, i.encounter, min(i.date) as started, min(i.procedure_code) as procedure_code,
          count(distinct i.series_uid)::int as series, count(*)::int as instances, max(i.updated_at) as updated_at

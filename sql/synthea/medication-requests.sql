@@ -3,6 +3,6 @@
 select m.row_id, m.start, m.stop, m.patient, m.encounter, m.code, m.description, m.reasoncode, m.reasondescription,
        e.provider, e.encounterclass,
        m.description ~ '(Injection|Drug Implant|Intrauterine System)( \[|$)' as administered,
-       greatest(m.updated_at, e.updated_at) as updated_at
+       m.updated_at, e.updated_at as encounter_updated_at
 from medications m
 left join encounters e on e.id = m.encounter

@@ -8,6 +8,6 @@ select p.id, p.birthdate, p.deathdate, p.ssn, p.drivers, p.passport,
        split_part(p.birthplace, '  ', 3) as birth_country,
        p.address, p.city, p.county, p.state, p.zip, p.lat, p.lon,
        c.phone, c.language, c.contact_given, c.contact_family, c.contact_email,
-       greatest(p.updated_at, c.updated_at) as updated_at
+       p.updated_at, c.updated_at as contact_updated_at
 from patients p
 left join patient_contacts c on c.patient = p.id

@@ -81,7 +81,7 @@ fn literal(kind: &PgKind, text: &str) -> Cell {
 }
 
 /// The order of two values of one type.
-fn order(left: &Cell, right: &Cell) -> Ordering {
+pub(super) fn order(left: &Cell, right: &Cell) -> Ordering {
     let (a, b) = (left.text.as_str(), right.text.as_str());
     match left.kind {
         PgKind::Int2 | PgKind::Int4 | PgKind::Int8 => {

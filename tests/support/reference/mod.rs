@@ -21,7 +21,9 @@ use std::collections::HashMap;
 use jiff::tz::TimeZone;
 use smelt::fhir::elements::elements;
 use smelt::fixture::{Json, RowTree};
-use smelt::mapping::tree::{ColumnRef, Item, ItemKind, List, Mapping, Member, Object, Over, Pack, Value as Tree};
+use smelt::mapping::tree::{
+    ColumnRef, Item, ItemKind, List, Mapping, Member, NEWEST, Name, Object, Over, Pack, Value as Tree,
+};
 use smelt::plan::catalog::Catalog;
 use smelt::row::PgKind;
 
@@ -236,6 +238,14 @@ impl<'a> Reference<'a> {
     fn found(&self, column: &ColumnRef, scopes: &[Scope<'_>], document: bool) -> Option<Cell> {
         let text = |text: String| Cell { kind: PgKind::Text, text, from_json: true }.unless_blank();
         match &scopes[scopes.len() - 1 - usize::from(column.up)] {
+            Scope::Row { name, row, .. } if column.name == NEWEST => {
+                let stamp = |stamp: &Name| {
+                    let at = self.columns[name][&stamp.text];
+                    let kind = self.catalog.rows[name].columns[at].kind.clone();
+                    Some(Cell { kind, text: row.values[at].clone()?, from_json: false })
+                };
+                self.mapping.header.updated.iter().filter_map(stamp).max_by(condition::order)
+            }
             Scope::Row { name, row, .. } => {
                 let at = self.columns[name][&column.name];
                 let kind = self.catalog.rows[name].columns[at].kind.clone();
