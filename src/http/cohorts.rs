@@ -48,22 +48,34 @@ enum Sent {
 
 /// Answers `POST Group`.
 pub(super) async fn create(ask: &mut Ask<'_>) -> Result<HttpResponse, Problem> {
-    let access = permitted(ask, 'c').await?;
+    let access = ask.access().await?;
+    let made = make(ask, &access).await;
+    told(ask, Deed::GroupWrite, &access, made).await
+}
+
+async fn make(ask: &mut Ask<'_>, access: &Access) -> Result<HttpResponse, Problem> {
+    permitted(ask, access, 'c')?;
     if ask.headers().contains_key("if-none-exist") {
         return Err(Problem::Malformed("`If-None-Exist` is not supported"));
     }
     let id = random_id().ok_or(Problem::Internal)?;
-    store(ask, &access, id, None, Sent::New).await
+    store(ask, access, id, None, Sent::New).await
 }
 
 /// Answers `PUT Group/[id]`: an update, or a Group of that id.
 pub(super) async fn update(ask: &mut Ask<'_>, id: String) -> Result<HttpResponse, Problem> {
-    let access = permitted(ask, 'u').await?;
+    let access = ask.access().await?;
+    let put = put(ask, &access, id).await;
+    told(ask, Deed::GroupWrite, &access, put).await
+}
+
+async fn put(ask: &mut Ask<'_>, access: &Access, id: String) -> Result<HttpResponse, Problem> {
+    permitted(ask, access, 'u')?;
     if !is_id(&id) {
         return Err(Problem::NoGroup);
     }
     let version = expected(ask)?;
-    let new = find(ask.service, &access, &id).await?.is_none();
+    let new = find(ask.service, access, &id).await?.is_none();
     if new && version.is_none() {
         if !access.scopes.allows('c', "Group") {
             return Err(Problem::GroupScope);
@@ -76,18 +88,24 @@ pub(super) async fn update(ask: &mut Ask<'_>, id: String) -> Result<HttpResponse
             Err(_) => return Err(Problem::Internal),
         }
     }
-    store(ask, &access, id, version, if new { Sent::NewHere } else { Sent::Update }).await
+    store(ask, access, id, version, if new { Sent::NewHere } else { Sent::Update }).await
 }
 
 /// Answers `DELETE Group/[id]`. An export of it goes on with the members it began with.
 pub(super) async fn delete(ask: &Ask<'_>, id: String) -> Result<HttpResponse, Problem> {
-    let access = permitted(ask, 'd').await?;
+    let access = ask.access().await?;
+    let deleted = remove(ask, &access, id).await;
+    told(ask, Deed::GroupDelete, &access, deleted).await
+}
+
+async fn remove(ask: &Ask<'_>, access: &Access, id: String) -> Result<HttpResponse, Problem> {
+    permitted(ask, access, 'd')?;
     let version = expected(ask)?;
-    find(ask.service, &access, &id).await?.ok_or(Problem::NoGroup)?;
+    find(ask.service, access, &id).await?.ok_or(Problem::NoGroup)?;
     ask.audit(Deed::GroupDelete, Some(&access.client), None, 204, vec![("group", id.clone())]).await?;
     let (cohorts, client) = (Arc::clone(&ask.service.cohorts), access.client.clone());
     let removed = blocking(move || cohorts.remove(&client, &id, version)).await?;
-    if !told(ask, Deed::GroupDelete, &access, removed).await? {
+    if !removed.map_err(|error| keep_problem(&error))? {
         return Err(Problem::NoGroup);
     }
     sweep(ask.service);
@@ -174,8 +192,7 @@ fn filters(service: &Service, access: &Access, queries: &[String]) -> Result<Vec
     Ok(filters)
 }
 
-async fn permitted(ask: &Ask<'_>, letter: char) -> Result<Access, Problem> {
-    let access = ask.access().await?;
+fn permitted(ask: &Ask<'_>, access: &Access, letter: char) -> Result<(), Problem> {
     if !ask.service.catalogue.makes("Patient") {
         return Err(Problem::NoPath);
     }
@@ -186,7 +203,7 @@ async fn permitted(ask: &Ask<'_>, letter: char) -> Result<Access, Problem> {
         return Err(Problem::GroupScope);
     }
     // It would be a way to patients outside of its Groups.
-    if access.groups == GroupAccess::All { Ok(access) } else { Err(Problem::OnlyGroups) }
+    if access.groups == GroupAccess::All { Ok(()) } else { Err(Problem::OnlyGroups) }
 }
 
 /// The version that `If-Match` names.
@@ -240,7 +257,7 @@ async fn store(
     let new = NewCohort { client: access.client.clone(), id, content, filters, members, version };
     let (cohorts, clock) = (Arc::clone(&service.cohorts), Arc::clone(&service.clock));
     let kept = blocking(move || cohorts.keep(new, &|| clock.now_micros())).await?;
-    let Kept { record, created } = told(ask, Deed::GroupWrite, access, kept).await?;
+    let Kept { record, created } = kept.map_err(|error| keep_problem(&error))?;
     sweep(service);
     let (client, members, request) = (&access.client, record.members, &ask.id);
     tracing::info!(client, members, request, created, "a Group was kept");
@@ -256,17 +273,13 @@ async fn store(
     Ok(response.content_type(FHIR_JSON).body(Value::Object(resource(&record)).to_string()))
 }
 
-/// Records that something was not done after all.
-async fn told<T>(ask: &Ask<'_>, deed: Deed, access: &Access, done: Result<T, KeepError>) -> Result<T, Problem> {
-    match done {
-        Ok(done) => Ok(done),
-        Err(error) => {
-            let problem = keep_problem(&error);
-            let (status, _) = problem.clone().outcome(&ask.id);
-            ask.audit(deed, Some(&access.client), None, status.as_u16(), Vec::new()).await?;
-            Err(problem)
-        }
+/// Records what was refused, or not done after all.
+async fn told<T>(ask: &Ask<'_>, deed: Deed, access: &Access, done: Result<T, Problem>) -> Result<T, Problem> {
+    if let Err(problem) = &done {
+        let (status, _) = problem.clone().outcome(&ask.id);
+        ask.audit(deed, Some(&access.client), None, status.as_u16(), Vec::new()).await?;
     }
+    done
 }
 
 /// Headers that name the version of a Group.
