@@ -76,7 +76,7 @@ fn tables() -> Vec<Table> {
             .row("smelt, nothing stored, 2 workers", Peer::smelt("big", &["Patient"], "null", 2))
             .row("`COPY` binary of the five tables", Peer::copy("big", &peers::PATIENT))
             .row("`json_build_object`, `json_agg` of the lists", Peer::json("big", &["patient"], false)),
-        Table::new("Four types, to files: 13 M resources", "all", "big")
+        Table::new("Four types, to files: 14 M resources", "all", "big")
             .at_most(3)
             .row("`COPY` binary, same columns, one after the other", Peer::copy("big", &peers::ALL))
             .row("smelt, files, 2 workers", Peer::smelt("big", &peers::TYPES, "file", 2)),
