@@ -16,6 +16,7 @@ pub(super) const ASKS: &[&str] = &[
     "/$export?_type=Condition,Basic",
     "/Patient/$export?_type=Patient,Observation,Condition",
     "/Group/odd/$export?_type=Patient,Condition",
+    "/Patient/$export?_type=Patient,Observation,Condition&organizeOutputBy=Patient",
 ];
 
 /// Rows of each table before the first start.
@@ -114,7 +115,7 @@ impl Store {
 /// Types of an answer.
 pub(super) fn types(ask: &str) -> Vec<&str> {
     match ask.split_once("_type=") {
-        Some((_, types)) => types.split(',').collect(),
+        Some((_, rest)) => rest.split('&').next().unwrap().split(',').collect(),
         None => vec!["Patient", "Basic", "Condition", "Group", "Observation"],
     }
 }
