@@ -32,7 +32,7 @@ mod watch;
 pub use compare::fields as field_order;
 pub use ndjson::{Encoder, Limits, Step};
 pub use output::{Output, Settled, Spill};
-pub use points::{LONGEST_REFERENCE, Targets, beginning, id_of, references, target_of, targets};
+pub use points::{LONGEST_REFERENCE, Targets, beginning, id_of, references, references_read, target_of, targets};
 pub use report::{Rejection, Report, SiteCounts};
 pub use search::Search;
 pub use watch::{Seen, Watched, WatchedRow};

@@ -1,13 +1,16 @@
 //! Who a written resource is, and what it points to: read off its bytes, since only some exports ask.
 
 use std::fmt;
-use std::io::Read;
+use std::io::{self, Read};
 
 use memchr::{memchr, memmem};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// The longest reference, its name included: a type, an id, a version.
 pub const LONGEST_REFERENCE: usize = 256;
+
+/// Bytes that are looked at at a time of what is not in memory.
+const CHUNK: usize = 64 * 1024;
 
 /// What is before the id of a resource.
 pub fn beginning(resource_type: &str) -> Vec<u8> {
@@ -37,6 +40,23 @@ pub fn references(json: &[u8], mut found: impl FnMut(&str, &str)) {
         if let Some((resource_type, id)) = target_of(plain) {
             found(resource_type, id);
         }
+    }
+}
+
+/// The same for JSON that is read a chunk at a time, into `chunk`. A reference may be found twice.
+///
+/// # Errors
+///
+/// What reading gives.
+pub fn references_read(mut json: impl Read, chunk: &mut Vec<u8>, mut found: impl FnMut(&str, &str)) -> io::Result<()> {
+    chunk.clear();
+    loop {
+        // What a chunk cuts is whole in the next one.
+        chunk.drain(..chunk.len().saturating_sub(LONGEST_REFERENCE));
+        if (&mut json).take(CHUNK as u64).read_to_end(chunk)? == 0 {
+            return Ok(());
+        }
+        references(chunk, &mut found);
     }
 }
 
@@ -159,6 +179,20 @@ mod tests {
         let mut found = Vec::new();
         references(json, |name, id| found.push(format!("{name}/{id}")));
         assert_eq!(found, ["Practitioner/p-1", "Organization/o.2", "Medication/m"]);
+    }
+
+    #[test]
+    fn references_are_found_wherever_chunks_are_cut() {
+        let json = br#"{"reference":"Practitioner/p-1","display":"\"reference\":\"Location/no\""},{"reference": "Organization/o"}"#;
+        let mut chunk = Vec::new();
+        for cut in 0..json.len() {
+            let before = vec![b' '; CHUNK - cut];
+            let mut found = Vec::new();
+            references_read(before.chain(&json[..]), &mut chunk, |name, id| found.push(format!("{name}/{id}")))
+                .unwrap();
+            found.dedup();
+            assert_eq!(found, ["Practitioner/p-1", "Organization/o"], "{cut}");
+        }
     }
 
     #[test]

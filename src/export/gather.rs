@@ -12,16 +12,13 @@ use sha2::{Digest as _, Sha256};
 use super::ExportError;
 use super::keyset::{Key, Sorter};
 use super::spill::Spill;
-use crate::encode::{EncodeError, LONGEST_REFERENCE, Settled, beginning, id_of, references};
+use crate::encode::{EncodeError, LONGEST_REFERENCE, Settled, beginning, id_of, references, references_read};
 
 /// References of one worker that are known to be noted.
 const RECENT: usize = 4096;
 
 /// References that are remembered as texts, so that the rows they lead to can be asked for by key.
 const NAMED: usize = 10_000;
-
-/// Bytes of a large resource that are looked at at a time.
-const CHUNK: usize = 64 * 1024;
 
 /// The types of a pack, by number.
 #[derive(Debug, Clone)]
@@ -140,20 +137,11 @@ impl Notes {
             self.ids(gather, kind, &settled.bytes, spill)?;
         }
         if gather.followed.contains(&true) {
-            self.follow(gather, &settled.bytes);
+            references(&settled.bytes, |name, id| self.follow(gather, name, id));
             if !spill.is_empty() {
-                let mut rest = settled.bytes.get(..LONGEST_REFERENCE).unwrap_or(&settled.bytes);
-                let mut resource = spill.reader()?.chain(&mut rest);
-                let mut chunk = Vec::with_capacity(CHUNK + LONGEST_REFERENCE);
-                loop {
-                    // What a chunk cuts is whole in the next one.
-                    let kept = chunk.len().min(LONGEST_REFERENCE);
-                    chunk.drain(..chunk.len() - kept);
-                    if (&mut resource).take(CHUNK as u64).read_to_end(&mut chunk)? == 0 {
-                        break;
-                    }
-                    self.follow(gather, &chunk);
-                }
+                let rest = settled.bytes.get(..LONGEST_REFERENCE).unwrap_or(&settled.bytes);
+                let resource = spill.reader()?.chain(rest);
+                references_read(resource, &mut Vec::new(), |name, id| self.follow(gather, name, id))?;
             }
         }
         if !self.named.is_empty() {
@@ -182,24 +170,22 @@ impl Notes {
         Ok(())
     }
 
-    fn follow(&mut self, gather: &Gather, json: &[u8]) {
-        references(json, |name, id| {
-            let followed = gather.types.number(name).and_then(|number| gather.followed.get(usize::from(number)));
-            if followed != Some(&true) {
-                return;
-            }
-            self.text.clear();
-            self.text.extend([name, "/", id]);
-            if self.recent.contains(self.text.as_str()) {
-                return;
-            }
-            if self.recent.len() >= RECENT {
-                self.recent.clear();
-            }
-            self.recent.insert(self.text.as_str().into());
-            self.named.push(self.text.as_str().into());
-            self.references.extend(gather.types.key(name, id));
-        });
+    fn follow(&mut self, gather: &Gather, name: &str, id: &str) {
+        let followed = gather.types.number(name).and_then(|number| gather.followed.get(usize::from(number)));
+        if followed != Some(&true) {
+            return;
+        }
+        self.text.clear();
+        self.text.extend([name, "/", id]);
+        if self.recent.contains(self.text.as_str()) {
+            return;
+        }
+        if self.recent.len() >= RECENT {
+            self.recent.clear();
+        }
+        self.recent.insert(self.text.as_str().into());
+        self.named.push(self.text.as_str().into());
+        self.references.extend(gather.types.key(name, id));
     }
 }
 

@@ -43,27 +43,14 @@ pub(super) fn phase<S: Sink>(
         drop(ended);
         runtime.block_on(async {
             let all = async {
-                let mut done: Vec<Done<S::File>> = Vec::new();
-                let mut failure: Option<ExportError> = None;
+                let mut ended = Vec::with_capacity(workers);
                 for _ in 0..workers {
-                    match next(&mut results, shared).await {
-                        Some(Ok(part)) => done.push(part),
-                        // What cancelled the others says more than that they were cancelled.
-                        Some(Err(ExportError::Cancelled)) => {
-                            failure.get_or_insert(ExportError::Cancelled);
-                        }
-                        Some(Err(error)) => {
-                            if failure.as_ref().is_none_or(|known| matches!(known, ExportError::Cancelled)) {
-                                failure = Some(error);
-                            }
-                        }
-                        None => {
-                            stop.cancel();
-                            failure.get_or_insert(ExportError::WorkerDied);
-                        }
-                    }
+                    ended.push(next(&mut results, shared).await.unwrap_or_else(|| {
+                        stop.cancel();
+                        Err(ExportError::WorkerDied)
+                    }));
                 }
-                failure.map_or(Ok(done), Err)
+                first_failure(ended)
             };
             let beside = async {
                 let ended = beside.await;
@@ -85,6 +72,22 @@ pub(super) fn phase<S: Sink>(
             }
         })
     })
+}
+
+/// All of them, or what made the others stop: it says more than that they were stopped.
+pub(super) fn first_failure<T>(all: Vec<Result<T, ExportError>>) -> Result<Vec<T>, ExportError> {
+    let (mut done, mut failure) = (Vec::new(), None);
+    for one in all {
+        match one {
+            Ok(one) => done.push(one),
+            Err(ExportError::Cancelled) => _ = failure.get_or_insert(ExportError::Cancelled),
+            Err(error) if failure.as_ref().is_none_or(|known| matches!(known, ExportError::Cancelled)) => {
+                failure = Some(error);
+            }
+            Err(_) => {}
+        }
+    }
+    failure.map_or(Ok(done), Err)
 }
 
 /// The next worker that ends. Until then finished files are told as pages, where they are.

@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 
+use crate::encode::{Output, Spill as Order};
+
 /// A resource's bytes so far. Nothing of it is visible to anybody, whatever happens to the process.
 #[derive(Debug, Default)]
 pub(super) struct Spill {
@@ -22,6 +24,28 @@ impl Read for Part<'_> {
 }
 
 impl Spill {
+    /// Does what the encoder has ordered; the bytes of the whole resource that begins here, if there is one.
+    pub(super) fn follow(&mut self, output: &mut Output) -> io::Result<u64> {
+        let mut begun = 0;
+        while let Some(order) = output.spill() {
+            match order {
+                Order::Cut(len) => self.cut(len)?,
+                Order::Whole(len) => begun = len,
+            }
+        }
+        Ok(begun)
+    }
+
+    /// Takes over what is open of a resource, when it is `most` bytes or more. The memory of `buffer` takes turns with
+    /// the output's.
+    pub(super) fn relieve(&mut self, output: &mut Output, most: usize, buffer: &mut Vec<u8>) -> io::Result<()> {
+        if output.open_len() >= most {
+            *buffer = output.take_open(std::mem::take(buffer));
+            self.push(buffer)?;
+        }
+        Ok(())
+    }
+
     /// Appends bytes.
     pub(super) fn push(&mut self, bytes: &[u8]) -> io::Result<()> {
         if self.file.is_none() {

@@ -18,7 +18,7 @@ use super::progress::Counting;
 use super::shelf::{DELETED, Filled, Shelf, Store, lock};
 use super::sift::sift;
 use super::spill::Spill;
-use crate::encode::{Encoder, Limits, Output, Search, Spill as SpillOrder};
+use crate::encode::{Encoder, Limits, Output, Search};
 use crate::plan::program::Compiled;
 use crate::plan::select::{Filter, statement};
 use crate::plan::split::Range;
@@ -208,13 +208,7 @@ impl<S: Sink> Files<'_, S> {
         let report = encoder.report();
         let kind = &task.compiled.program.resource_type;
         let mut written = 0;
-        let mut begun = 0;
-        while let Some(order) = output.spill() {
-            match order {
-                SpillOrder::Cut(len) => spill.cut(len)?,
-                SpillOrder::Whole(len) => begun = len,
-            }
-        }
+        let begun = spill.follow(output)?;
         let mut settled = output.take_settled(std::mem::take(&mut self.buffer));
         if let Some(only) = &task.only {
             tally.filtered += sift(&**only, &mut settled, begun > 0, spill)?;
@@ -237,10 +231,7 @@ impl<S: Sink> Files<'_, S> {
         self.shelf.put(base, lines, settled.resources)?;
         written += settled.bytes.len() as u64;
         self.buffer = settled.bytes;
-        if output.open_len() >= self.shared.chunk_bytes {
-            self.buffer = output.take_open(std::mem::take(&mut self.buffer));
-            spill.push(&self.buffer)?;
-        }
+        spill.relieve(output, self.shared.chunk_bytes, &mut self.buffer)?;
         if !task.deletes {
             self.shared.progress.add(kind, report.rows_read, written);
         }

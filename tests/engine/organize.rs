@@ -65,6 +65,28 @@ fn blocks(ran: &Ran) -> Vec<Vec<String>> {
     blocks
 }
 
+/// Documents of the source write references in their own way: `jsonb` has a blank, others escape the slash.
+#[test]
+fn references_in_documents_bring_what_they_point_to() {
+    let runtime = runtime();
+    let database = database(&runtime);
+    let documents = "create table s (id int primary key, p int, who jsonb, also json);
+        insert into s values (1, 1, '[{\"reference\": \"Practitioner/d-3\"}]', '[{\"reference\":\"Organization\\/h-3\"}]')";
+    runtime.block_on(async { database.client().await.batch_execute(documents).await.expect("a table") });
+    let observation = "table: s\nkey: id\nresource:\n  resourceType: Observation\n  id: \"s-{{id}}\"\n  status: final\n  \
+                       code: {text: x}\n  subject: patient(p)\n  performer: $who\n  focus: $also\n";
+    let files = pack(&[
+        ("mappings/patient.yaml", PATIENT),
+        ("mappings/observation.yaml", observation),
+        ("mappings/doctor.yaml", DOCTOR),
+        ("mappings/place.yaml", PLACE),
+    ]);
+    let ran = run_with(&runtime, database.dsn(), &files, &organized(&[], None), &small()).expect("an export");
+    let blocks = blocks(&ran);
+    let block = blocks.iter().find(|block| block.iter().any(|id| id == "s-1")).expect("a block");
+    assert_eq!(block[2..], ["s-1", "h-3", "d-3"]);
+}
+
 /// Hashed ids, nobody's rows, resources that outgrow every buffer, context of context in a circle.
 #[test]
 fn rows_find_their_patient_whatever_its_id_is() {

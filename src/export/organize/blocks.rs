@@ -1,15 +1,15 @@
 //! Writes blocks to files: a header, the patient, what belongs to it, what that refers to (F-20 to F-22).
 
 use std::collections::BTreeSet;
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Read as _};
 
 use super::super::ExportError;
 use super::super::shelf::Filled;
 use super::Target;
 use super::context::{Context, Found};
-use super::references::Scanner;
 use super::spool::Kind;
 use crate::bulk::report::BLOCKS;
+use crate::encode::references_read;
 use crate::sink::{Sink, SinkFile as _};
 
 /// What belongs to one patient, in the order of its block. It is read once or twice.
@@ -86,21 +86,24 @@ impl<'a, S: Sink> Blocks<'a, S> {
     fn gather(&mut self, resources: &dyn Resources) -> Result<Vec<Found>, ExportError> {
         let Some(store) = self.context else { return Ok(Vec::new()) };
         let mut all: Vec<Found> = Vec::new();
-        let mut seen = BTreeSet::new();
-        let mut scanner = Scanner::new(store.types());
-        let mut look = |bytes: &[u8], all: &mut Vec<Found>| {
-            scanner.scan(bytes, |reference| {
-                if seen.insert(reference.to_owned()) {
-                    all.extend(store.find(reference)?);
+        let (mut seen, mut new, mut chunk) = (BTreeSet::new(), Vec::new(), Vec::new());
+        let mut look = |resource: &mut dyn BufRead, all: &mut Vec<Found>| {
+            references_read(resource, &mut chunk, |name, id| {
+                let reference = format!("{name}/{id}");
+                if store.types().contains(name) && seen.insert(reference.clone()) {
+                    new.push(reference);
                 }
-                Ok::<_, ExportError>(())
-            })
+            })?;
+            for reference in new.drain(..) {
+                all.extend(store.find(&reference)?);
+            }
+            Ok::<_, ExportError>(())
         };
-        resources.each(&mut |len, reader| copy(len, reader, &mut |bytes| look(bytes, &mut all)))?;
+        resources.each(&mut |len, reader| look(&mut reader.take(len), &mut all))?;
         let mut next = 0;
         while let Some(found) = all.get(next).copied() {
             store.read(&found, &mut self.buffer)?;
-            look(&self.buffer, &mut all)?;
+            look(&mut &self.buffer[..], &mut all)?;
             next += 1;
         }
         let rank = |found: &Found| self.kinds.get(usize::from(found.kind)).map(|kind| kind.rank);

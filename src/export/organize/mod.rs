@@ -10,7 +10,6 @@
 mod blocks;
 mod context;
 mod places;
-mod references;
 mod spool;
 mod take;
 #[cfg(test)]

@@ -8,7 +8,7 @@ use super::super::sift::{CLOSE, mark};
 use super::super::spill::Spill;
 use super::super::worker::{Shared, Task};
 use super::Spool;
-use crate::encode::{Encoder, Output, Spill as SpillOrder};
+use crate::encode::{Encoder, Output};
 use crate::fhir::id::is_id;
 use crate::sink::Sink;
 
@@ -26,13 +26,7 @@ pub(in super::super) fn take<S: Sink>(
     buffer: &mut Vec<u8>,
 ) -> Result<(), ExportError> {
     let report = encoder.report();
-    let mut begun = 0;
-    while let Some(order) = output.spill() {
-        match order {
-            SpillOrder::Cut(len) => spill.cut(len)?,
-            SpillOrder::Whole(len) => begun = len,
-        }
-    }
+    let mut begun = spill.follow(output)?;
     let settled = output.take_settled(std::mem::take(buffer));
     let mut written = 0;
     for line in settled.bytes.split_inclusive(|byte| *byte == b'\n') {
@@ -58,10 +52,7 @@ pub(in super::super) fn take<S: Sink>(
         }
     }
     *buffer = settled.bytes;
-    if output.open_len() >= shared.chunk_bytes {
-        *buffer = output.take_open(std::mem::take(buffer));
-        spill.push(buffer)?;
-    }
+    spill.relieve(output, shared.chunk_bytes, buffer)?;
     shared.progress.add(&task.compiled.program.resource_type, report.rows_read, written);
     tally.counts.merge(report);
     Ok(())

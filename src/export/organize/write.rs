@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, PoisonError};
 
 use super::super::ExportError;
+use super::super::phase::first_failure;
 use super::super::shelf::Filled;
 use super::blocks::{Blocks, Resources};
 use super::context::Context;
@@ -80,22 +81,6 @@ pub(in super::super) fn write<S: Sink>(
     made.told = omitted.into_iter().flat_map(|(kind, counts)| told(kind, counts)).collect();
     target.progress.finish(BLOCKS);
     Ok(made)
-}
-
-/// All of them, or what made the others stop.
-fn first_failure<T>(all: Vec<Result<T, ExportError>>) -> Result<Vec<T>, ExportError> {
-    let (mut done, mut failure) = (Vec::new(), None);
-    for one in all {
-        match one {
-            Ok(one) => done.push(one),
-            Err(ExportError::Cancelled) => _ = failure.get_or_insert(ExportError::Cancelled),
-            Err(error) if failure.as_ref().is_none_or(|known| matches!(known, ExportError::Cancelled)) => {
-                failure = Some(error);
-            }
-            Err(_) => {}
-        }
-    }
-    failure.map_or(Ok(done), Err)
 }
 
 /// Says what of a type stands in no block: resources that none refers to, and resources without a patient.
