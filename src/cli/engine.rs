@@ -239,7 +239,24 @@ impl From<ExportError> for Failure {
                 let help = "Leave its type out by `--type`, or write `meta` member by member in the mapping.";
                 Self::new(Exit::Usage, &error, Some(help.to_owned()))
             }
-            ExportError::UnknownGroup | ExportError::NoMembers { .. } => Self::new(Exit::Usage, &error, None),
+            ExportError::NotOrganizable { .. } => {
+                let help = "Leave its type out by `--type`, or export without `--organize-by`.";
+                Self::new(Exit::Usage, &error, Some(help.to_owned()))
+            }
+            ExportError::UnknownGroup => {
+                let help =
+                    "An export of a Group that does not exist would look like one without members; check the id.";
+                Self::new(Exit::Usage, &error, Some(help.to_owned()))
+            }
+            ExportError::NoMembers { .. } => {
+                let help =
+                    "Say in the header of the mapping where they stand: `members: {table: …, parent: …, patient: …}`.";
+                Self::new(Exit::Usage, &error, Some(help.to_owned()))
+            }
+            ExportError::Spill(_) => {
+                let help = "Temporary files are made in `TMPDIR`; see that it is writable and has room.";
+                Self::new(Exit::Failed, &error, Some(help.to_owned()))
+            }
             ExportError::Ids(_) => {
                 let help = "Two resources of a type with one id overwrite each other at the receiver; mend key or id.";
                 Self::new(Exit::Failed, &error, Some(help.to_owned()))
